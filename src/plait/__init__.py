@@ -1,0 +1,1 @@
+"""Build and train neural networks as graphs of layers."""

@@ -1,0 +1,345 @@
+"""Configuration that is captured, not written twice, and the names it is found under.
+
+`Configurable` remembers the arguments of the outermost constructor, so `get_config`,
+`from_config` and `clone` need no code in the classes. The serialized form of an object is that of
+Keras 3: ``{"module", "class_name", "config", "registered_name"}``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+
+from plait.errors import ArgumentTypeError, ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+_classes: dict[tuple[str, str], type] = {}
+_functions: dict[tuple[str, str], Callable[..., Any]] = {}
+_custom: dict[str, Any] = {}
+
+
+class Configurable:
+    """Base of everything with a configuration: layers, losses, metrics, optimizers, initializers.
+
+    A subclass writes an ordinary constructor. An attribute that has the name of a constructor
+    argument and is set after construction is part of the configuration from then on.
+    """
+
+    _captured: dict[str, Any]
+    _constructed: bool
+    _var_keyword: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+        module = cls.__module__
+        if module.startswith("plait."):
+            _classes.setdefault((_room(module), cls.__name__), cls)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain data (see `serialize`)."""
+        config = {}
+        for name, value in captured(self).items():
+            try:
+                config[name] = serialize(value)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{type(self).__name__} cannot be turned into a configuration: its argument "
+                    f"{name}: {error}"
+                ) from error
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make an object from what `get_config` returned."""
+        return cls(**{name: deserialize(value) for name, value in config.items()})
+
+    def clone(self, **changes: Any) -> Self:
+        """Make a new object from the captured arguments, with `changes` to some of them."""
+        return type(self)(**{**captured(self), **changes})
+
+
+def captured(obj: Configurable) -> dict[str, Any]:
+    """Return the arguments `obj` was made with, keyword arguments flattened in."""
+    return dict(obj.__dict__.get("_captured", {}))
+
+
+def _recording(init: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def recorded(self: Configurable, *args: Any, **kwargs: Any) -> None:
+        if "_captured" in self.__dict__:
+            init(self, *args, **kwargs)
+            return
+        arguments: dict[str, Any] = {}
+        object.__setattr__(self, "_captured", arguments)
+        object.__setattr__(self, "_constructed", False)
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise _unknown_argument(type(self), signature, kwargs, error) from None
+        bound.apply_defaults()
+        for name, value in list(bound.arguments.items())[1:]:
+            kind = signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                arguments.update(value)
+            elif kind is not inspect.Parameter.VAR_POSITIONAL:
+                arguments[name] = value
+        init(self, *args, **kwargs)
+        object.__setattr__(self, "_constructed", True)
+
+    return recorded
+
+
+def _unknown_argument(
+    cls: type, signature: inspect.Signature, kwargs: Mapping[str, Any], error: TypeError
+) -> ArgumentTypeError:
+    hint = ""
+    for name in kwargs:
+        if name not in signature.parameters:
+            hint = did_you_mean(name, signature.parameters)
+            break
+    return ArgumentTypeError(
+        f"{cls.__name__}: {error}.{hint}", fix=f"{cls.__name__}{_shown(signature)}"
+    )
+
+
+def _shown(signature: inspect.Signature) -> str:
+    parameters = list(signature.parameters.values())[1:]
+    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def register_function(room: str, function: Callable[..., Any], name: str | None = None) -> None:
+    """Let a plait function be written to configurations by its bare name."""
+    _functions[room, name or function.__name__] = function
+
+
+def register_serializable(
+    package: str = "Custom", name: str | None = None
+) -> Callable[[type[T]], type[T]]:
+    """Decorate a class or function of yours so that configurations can hold and find it."""
+
+    def register(obj: type[T]) -> type[T]:
+        _custom[f"{package}>{name or obj.__name__}"] = obj
+        return obj
+
+    return register
+
+
+@contextmanager
+def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
+    """Let `deserialize` find `objects` by name within the block."""
+    added = {f"scope>{name}": obj for name, obj in (objects or {}).items()}
+    saved = dict(_custom)
+    _custom.update(added)
+    try:
+        yield
+    finally:
+        _custom.clear()
+        _custom.update(saved)
+
+
+def registered_name(obj: Any) -> str | None:
+    """Return the name `obj` was registered under, or None."""
+    for name, known in _custom.items():
+        if known is obj:
+            return name
+    return None
+
+
+def find_custom(name: str) -> Any:
+    """Return the custom object registered as `name` (with or without its package), or None."""
+    if name in _custom:
+        return _custom[name]
+    for known, obj in reversed(_custom.items()):
+        if known.split(">", 1)[1] == name:
+            return obj
+    return None
+
+
+def serialize(value: Any) -> Any:
+    """Turn a value of a configuration into plain data (numbers, strings, lists, dicts)."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) or hasattr(value, "__jax_array__") or _is_jax_array(value):
+        array = np.asarray(value)
+        return {
+            "class_name": "__numpy__",
+            "config": {"value": array.tolist(), "dtype": array.dtype.name},
+        }
+    if isinstance(value, tuple):
+        return {"class_name": "__tuple__", "items": [serialize(item) for item in value]}
+    if isinstance(value, list):
+        return [serialize(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): serialize(item) for key, item in value.items()}
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return np.dtype(value).name
+    if isinstance(value, slice):
+        return {"class_name": "__slice__", "items": [value.start, value.stop, value.step]}
+    if value is Ellipsis:
+        return {"class_name": "__ellipsis__", "config": {}}
+    if hasattr(value, "get_config") and not isinstance(value, type):
+        cls = type(value)
+        builtin = cls.__module__.startswith("plait.")
+        return {
+            "module": f"keras.{_room(cls.__module__)}" if builtin else cls.__module__,
+            "class_name": cls.__name__,
+            "config": value.get_config(),
+            "registered_name": None if builtin else registered_name(cls) or cls.__name__,
+        }
+    if callable(value):
+        for (_, name), function in _functions.items():
+            if function is value:
+                return name
+        name = registered_name(value) or getattr(value, "__name__", "")
+        if not name or name == "<lambda>":
+            raise ConfigError(
+                "an anonymous function cannot be written down.",
+                fix="write it with def and register it: @plait.saving.register_serializable()",
+            )
+        return {
+            "module": getattr(value, "__module__", "builtins"),
+            "class_name": "function",
+            "config": name,
+            "registered_name": name,
+        }
+    raise ConfigError(
+        f"a {type(value).__name__} cannot be written down.",
+        fix="pass plain data, or give its class get_config() and register it with "
+        "@plait.saving.register_serializable()",
+    )
+
+
+def _is_jax_array(value: Any) -> bool:
+    return type(value).__module__.startswith("jax")
+
+
+def deserialize(value: Any, room: str | None = None) -> Any:
+    """Turn plain data back into the value it was made from.
+
+    Args:
+        value: what `serialize` returned, or a configuration written by Keras 3.
+        room: where to look a bare class name up first ("layers", "losses", ...).
+    """
+    if isinstance(value, list):
+        return [deserialize(item, room) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "class_name" not in value:
+        return {key: deserialize(item, room) for key, item in value.items()}
+    name = value["class_name"]
+    if name == "__tuple__":
+        return tuple(deserialize(item, room) for item in value.get("items", value.get("config")))
+    if name == "__numpy__":
+        return np.array(value["config"]["value"], dtype=value["config"]["dtype"])
+    if name == "__slice__":
+        return slice(*value["items"])
+    if name == "__ellipsis__":
+        return Ellipsis
+    if name == "function":
+        return find_function(value.get("registered_name") or value["config"], room)
+    cls = find_class(value, room)
+    config = value.get("config") or {}
+    return cls.from_config(config) if hasattr(cls, "from_config") else cls(**config)
+
+
+def find_class(value: Mapping[str, Any], room: str | None = None) -> Any:
+    """Return the class that a serialized object names."""
+    name = value["class_name"]
+    custom = find_custom(value.get("registered_name") or name) or find_custom(name)
+    if custom is not None:
+        return custom
+    rooms = [room] if room else []
+    module = value.get("module") or ""
+    if module.startswith(("keras.", "plait.")):
+        rooms.insert(0, module.split(".")[1])
+    load_rooms()
+    for candidate in rooms:
+        if (candidate, name) in _classes:
+            return _classes[candidate, name]
+    matches = [cls for (_, known), cls in _classes.items() if known == name]
+    if matches and not module.startswith("builtins"):
+        return matches[0]
+    known = {known for _, known in _classes} | {n.split(">", 1)[1] for n in _custom}
+    raise ConfigError(
+        f"the configuration names {name!r}, which is neither plait's nor registered."
+        f"{did_you_mean(name, known)}",
+        fix=f"custom_objects={{{name!r}: {name}}}, or decorate the class with "
+        "@plait.saving.register_serializable()",
+    )
+
+
+def find_function(name: str, room: str | None = None) -> Any:
+    """Return the function that a configuration names."""
+    custom = find_custom(name)
+    if custom is not None:
+        return custom
+    load_rooms()
+    for (known_room, known), function in _functions.items():
+        if known == name and room in (None, known_room):
+            return function
+    raise ConfigError(
+        f"the configuration names the function {name!r}, which is neither plait's nor registered.",
+        fix=f"custom_objects={{{name!r}: {name}}}",
+    )
+
+
+def load_rooms() -> None:
+    """Import the rooms whose classes a configuration may name."""
+    import importlib
+
+    for room in ("initializers", "regularizers", "constraints", "activations", "layers", "losses",
+                 "metrics", "optimizers", "models"):  # fmt: skip
+        importlib.import_module(f"plait.{room}")
+
+
+def lookup(
+    identifier: Any,
+    table: Mapping[str, Any],
+    room: str,
+    what: str,
+) -> Any:
+    """Resolve what users may write for an object: a name, a configuration, a class or an object.
+
+    Args:
+        identifier: the user's argument.
+        table: accepted names and what each stands for.
+        room: the room to look classes up in.
+        what: the word for it in an error ("optimizer").
+    """
+    if isinstance(identifier, str):
+        if identifier in table:
+            found = table[identifier]
+        else:
+            found = find_custom(identifier)
+        if found is None:
+            raise ConfigError(
+                f"there is no {what} named {identifier!r}.{did_you_mean(identifier, table)}",
+                fix=f"one of {', '.join(sorted(table))}",
+            )
+        return found() if isinstance(found, type) else found
+    if isinstance(identifier, Mapping):
+        return deserialize(identifier, room)
+    if isinstance(identifier, type):
+        return identifier()
+    if callable(identifier) or hasattr(identifier, "get_config"):
+        return identifier
+    raise ArgumentTypeError(
+        f"a {what} is a name, a function or an object, not {type(identifier).__name__}.",
+        fix=f"one of {', '.join(sorted(table))}",
+    )

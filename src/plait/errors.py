@@ -1,0 +1,120 @@
+"""Every exception plait raises on purpose, and the one builder of their messages.
+
+A message names the thing as the user wrote it, says where it was made, what was expected and
+received, and ends with one concrete fix::
+
+    ShapeError: Add 'add' (train.py:41) cannot add (None, 32, 32, 64) and (None, 32, 32, 3).
+      inputs[0] (None, 32, 32, 64)  from BatchNormalization 'bn'  train.py:40
+    Fix: project the shortcut first: shortcut = layers.Conv2D(64, 1)(shortcut)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Location(NamedTuple):
+    """A line of the user's source."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+
+def user_location() -> Location | None:
+    """Return the innermost line on the stack that lies outside plait, or None."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_PACKAGE, "<frozen")) and not _is_library(file):
+            return Location(file, frame.f_lineno)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def _is_library(file: str) -> bool:
+    return f"{os.sep}site-packages{os.sep}jax" in file or f"{os.sep}contextlib.py" in file
+
+
+class PlaitError(Exception):
+    """Base of plait's errors; builds the message.
+
+    Args:
+        what: one or two sentences: which thing, where, expected against received.
+        details: rows of cells, printed under it in aligned columns.
+        fix: one concrete thing to do, often a line of code.
+    """
+
+    def __init__(
+        self, what: str, *, details: Iterable[Sequence[object]] = (), fix: str | None = None
+    ) -> None:
+        rows = [[str(cell) for cell in row] for row in details]
+        columns = max((len(row) for row in rows), default=0)
+        widths = [
+            max((len(row[i]) for row in rows if i < len(row)), default=0) for i in range(columns)
+        ]
+        lines = [what]
+        lines += [
+            ("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=False))).rstrip()
+            for row in rows
+        ]
+        if fix:
+            lines.append(f"Fix: {fix}")
+        super().__init__("\n".join(lines))
+        self.fix = fix
+
+
+class ShapeError(PlaitError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class GraphError(PlaitError, ValueError):
+    """A graph of layers that is not one: disconnected, cyclic, or with clashing names."""
+
+
+class DataError(PlaitError, ValueError):
+    """Data that does not fit the model it is given to."""
+
+
+class ConfigError(PlaitError, ValueError):
+    """An argument or a configuration that names or holds something impossible."""
+
+
+class ArgumentTypeError(PlaitError, TypeError):
+    """An argument of the wrong type."""
+
+
+class NotBuiltError(PlaitError, ValueError, AttributeError):
+    """Something was asked that exists only once shapes are known."""
+
+
+class NotCompiledError(PlaitError, ValueError):
+    """Training was asked of a model that was not compiled."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the closest known name, or an empty string."""
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+for _error in (
+    PlaitError,
+    ShapeError,
+    GraphError,
+    DataError,
+    ConfigError,
+    ArgumentTypeError,
+    NotBuiltError,
+    NotCompiledError,
+):
+    _error.__module__ = "plait"

@@ -53,9 +53,6 @@ class DTypePolicy:
         return f"DTypePolicy({self.name!r})"
 
 
-_global = DTypePolicy("float32")
-
-
 def dtype_policy() -> DTypePolicy:
     """Return the policy that new layers take."""
     return _global
@@ -108,3 +105,6 @@ def _is_dtype(name: str) -> bool:
     except TypeError:
         return False
     return True
+
+
+_global = DTypePolicy("float32")

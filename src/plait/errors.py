@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -68,7 +68,19 @@ class PlaitError(Exception):
         if fix:
             lines.append(f"Fix: {fix}")
         super().__init__("\n".join(lines))
-        self.fix = fix
+        self.what, self.details, self.fix = what, rows, fix
+        self.located = False
+
+    def at(self, who: str, details: Iterable[Sequence[object]] = ()) -> Self:
+        """Return this error with the thing that raised it named in front.
+
+        Layers raise "cannot add ..."; whoever calls them knows their name and line.
+        """
+        error = type(self)(
+            f"{who} {self.what}", details=self.details or details, fix=self.fix
+        )
+        error.located = True
+        return error
 
 
 class ShapeError(PlaitError, ValueError):

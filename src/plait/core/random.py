@@ -19,18 +19,20 @@ import numpy as np
 
 from plait.core import dtypes
 from plait.core.scope import current_scope
+from plait.errors import ConfigError
 
 _stream = np.random.default_rng()
+_base: int | None = None
 _calls = 0
 
 
 def set_random_seed(seed: int) -> None:
     """Seed Python's, NumPy's and plait's random numbers: two runs then draw the same."""
-    global _stream, _calls
+    global _stream, _base, _calls
     _python_random.seed(seed)
     np.random.seed(seed % 2**32)
     _stream = np.random.default_rng(seed)
-    _calls = 0
+    _base, _calls = None, 0
 
 
 def next_seed() -> int:
@@ -38,8 +40,11 @@ def next_seed() -> int:
     return int(_stream.integers(0, 2**31 - 1))
 
 
-def generator(seed: int | None) -> np.random.Generator:
-    """Return a NumPy generator for `seed`, or for the next seed of the stream."""
+def generator(seed: int | SeedGenerator | None) -> np.random.Generator:
+    """Return a NumPy generator for `seed`; None is the next seed of the stream."""
+    if isinstance(seed, SeedGenerator):
+        seed.draws += 1
+        return np.random.default_rng((seed.seed, seed.draws))
     return np.random.default_rng(next_seed() if seed is None else int(seed))
 
 
@@ -79,9 +84,21 @@ def key(seed: int | SeedGenerator | None = None) -> jax.Array:
         return seed.next()
     number = seed.seed if isinstance(seed, SeedGenerator) else seed
     scope = current_scope()
-    if scope is not None and scope.rng is not None:
+    if scope is not None:
+        if scope.rng is None:
+            raise ConfigError(
+                "draws random numbers, but was given no key.", fix="pass rng=jax.random.key(0)"
+            )
         return scope.next_key(number)
     return jax.random.key(next_seed() if number is None else number)
+
+
+def base_seed() -> int:
+    """Return the seed that concrete calls share until `set_random_seed` is called again."""
+    global _base
+    if _base is None:
+        _base = next_seed()
+    return _base
 
 
 def call_counter() -> int:

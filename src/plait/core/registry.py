@@ -8,6 +8,7 @@ Keras 3: ``{"module", "class_name", "config", "registered_name"}``.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -124,6 +125,11 @@ def _room(module: str) -> str:
 def register_function(room: str, function: Callable[..., Any], name: str | None = None) -> None:
     """Let a plait function be written to configurations by its bare name."""
     _functions[room, name or function.__name__] = function
+
+
+def register_class(room: str, cls: type, name: str) -> None:
+    """Let configurations name a plait class by `name` as well."""
+    _classes.setdefault((room, name), cls)
 
 
 def register_serializable(
@@ -299,10 +305,13 @@ def find_function(name: str, room: str | None = None) -> Any:
     )
 
 
+def resolve(room: str, identifier: Any) -> Any:
+    """Return what `identifier` means in a room below this one: ``resolve("losses", "mse")``."""
+    return importlib.import_module(f"plait.{room}").get(identifier)
+
+
 def load_rooms() -> None:
     """Import the rooms whose classes a configuration may name."""
-    import importlib
-
     for room in ("initializers", "regularizers", "constraints", "activations", "layers", "losses",
                  "metrics", "optimizers", "models"):  # fmt: skip
         importlib.import_module(f"plait.{room}")

@@ -88,6 +88,10 @@ class Scope:
         """Attach a mask to a tensor of this trace."""
         self._masks[id(tensor)] = (tensor, mask)
 
+    def has_masks(self) -> bool:
+        """Return whether any tensor of this trace has a mask."""
+        return bool(self._masks)
+
     def get_mask(self, tensor: Any) -> Any:
         """Return the mask attached to a tensor of this trace, or None."""
         found = self._masks.get(id(tensor))

@@ -1,0 +1,582 @@
+"""Layers: configuration, variables, and a `call`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from plait.core import calling, dtypes, naming, registry
+from plait.core.registry import Configurable, captured, deserialize, serialize
+from plait.core.scope import current_scope
+from plait.core.spec import InputSpec, is_shape, standardize_shape
+from plait.core.variable import Variable
+from plait.errors import (
+    ArgumentTypeError,
+    ConfigError,
+    Location,
+    NotBuiltError,
+    ShapeError,
+    did_you_mean,
+    user_location,
+)
+from plait.graph.node import describe_layer
+from plait.graph.tensor import any_symbolic
+
+_version = 0
+
+
+def structure_version() -> int:
+    """Return a number that grows whenever a layer's attribute is set anywhere."""
+    return _version
+
+
+def _mark_changed(layer: Layer) -> None:
+    global _version
+    _version += 1
+    object.__setattr__(layer, "_changes", layer.__dict__.get("_changes", 0) + 1)
+
+
+class Layer(Configurable):
+    """Configuration, variables and a computation.
+
+    A subclass writes `__init__`, makes variables in `build(input_shape)` with `add_weight`, and
+    computes in `call(inputs)` with `plait.ops` or `jax.numpy`. Layers and variables kept in
+    attributes, also in lists and dicts, belong to it. `build` may be left out when `call` only
+    uses other layers; `compute_output_shape` is inferred when it is not given.
+
+    Args:
+        activity_regularizer: a function of the output, added to the loss as a mean over the batch.
+        trainable: whether its variables are trained.
+        dtype: a dtype or policy such as ``"mixed_bfloat16"``; default: the global policy.
+        autocast: whether floating inputs are cast to the compute dtype.
+        name: default: the class in snake case, numbered.
+        input_shape: the shape of the input without the batch; lets a `Sequential` build at once.
+        batch_input_shape: the same with the batch.
+
+    Example:
+        >>> import plait
+        >>> from plait import layers
+        >>> class Scale(layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight(shape=input_shape[-1:], initializer="ones")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> Scale()(plait.Input((3,))).shape
+        (None, 3)
+    """
+
+    supports_masking: bool = False
+    keeps_integers: ClassVar[bool] = False
+    warns_of_lost_masks: ClassVar[bool] = True
+    call_advice: ClassVar[str | None] = None
+    _auto_name: ClassVar[str | None] = None
+    _call_parameters: ClassVar[Mapping[str, inspect.Parameter]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in cls.__dict__ or not hasattr(cls, "_call_parameters"):
+            parameters = dict(inspect.signature(cls.call).parameters)
+            parameters.pop(next(iter(parameters)))
+            cls._call_parameters = parameters
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.dtype_policy = dtypes.get(dtype)
+        self.autocast = autocast
+        self._trainable = bool(trainable)
+        self._variables: dict[str, Variable] = {}
+        self._losses: list[Any] = []
+        self._name = naming.check_name(
+            name if name is not None else naming.auto_name(self._auto_name_prefix())
+        )
+        self._named = name is not None
+        self.built = False
+        self.input_spec: InputSpec | list[InputSpec] | None = None
+        self.location: Location | None = user_location()
+        self.activity_regularizer = _regularizer(activity_regularizer)
+        self.batch_input_shape = _input_shape(type(self), kwargs)
+        if kwargs:
+            unknown = next(iter(kwargs))
+            hint = did_you_mean(unknown, inspect.signature(type(self).__init__).parameters)
+            raise ArgumentTypeError(
+                f"{type(self).__name__} has no argument {unknown!r}.{hint}",
+                fix="leave it out, or take it in your layer's own __init__",
+            )
+
+    @classmethod
+    def _auto_name_prefix(cls) -> str:
+        return cls._auto_name or naming.snake_case(cls.__name__)
+
+    # -- identity ---------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name; unique within a model."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name, self._named = naming.check_name(name), True
+
+    @property
+    def path(self) -> str:
+        """The name; the path within a model is in `walk(model)`."""
+        return self._name
+
+    def describe(self, location: Location | None = None) -> str:
+        """Return how errors name it: class, name, line."""
+        return describe_layer(self, location or self.location)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self._name}, built={self.built}>"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_variables" not in self.__dict__ and isinstance(value, Layer | Variable):
+            _require_super(type(self))
+        if self.__dict__.get("_constructed") and name in self.__dict__.get("_captured", ()):
+            self._captured[name] = value
+        object.__setattr__(self, name, value)
+        _mark_changed(self)
+
+    # -- dtypes -----------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of its variables."""
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The dtype of its variables."""
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype it computes in."""
+        return self.dtype_policy.compute_dtype
+
+    # -- building ---------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Make the variables; called once, with the shape of the first input (batch included)."""
+        self.built = True
+
+    def add_weight(
+        self,
+        shape: Sequence[int] | int | None = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str | None = None,
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a variable of this layer.
+
+        Args:
+            shape: default: a scalar.
+            initializer: a name, an object or a function; default: glorot_uniform for floats,
+                zeros for the rest.
+            dtype: default: the layer's variable dtype.
+            trainable: whether it is trained.
+            autocast: whether it is read in the compute dtype.
+            regularizer: adds to the loss.
+            constraint: applied after every update.
+            aggregation: accepted for Keras' sake; replicas of plait always agree.
+            overwrite_with_gradient: accepted for Keras' sake; must be False.
+            name: default: ``"variable"``; a name taken in this layer gets a number.
+        """
+        if "_variables" not in self.__dict__:
+            _require_super(type(self))
+        if overwrite_with_gradient:
+            raise ConfigError("overwrite_with_gradient=True is not supported.")
+        dtype = dtypes.standardize(dtype or self.variable_dtype)
+        if initializer is None:
+            initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
+        sizes = (shape,) if isinstance(shape, int) else tuple(shape or ())
+        unknown = [axis for axis, size in enumerate(sizes) if size is None]
+        if unknown:
+            raise ShapeError(
+                f"{self.describe()} cannot make variable '{name}' of shape {sizes}: axis "
+                f"{unknown[0]} of its input has no known size.",
+                fix="give that size in Input(shape=...)",
+            )
+        base = name = name or "variable"
+        count = 0
+        while name in self._variables:
+            count += 1
+            name = f"{base}_{count}"
+        variable = Variable(
+            registry.resolve("initializers", initializer),
+            sizes,
+            dtype,
+            trainable,
+            autocast,
+            name,
+            path=f"{self._name}/{name}",
+            regularizer=registry.resolve("regularizers", regularizer),
+            constraint=registry.resolve("constraints", constraint),
+        )
+        self._variables[name] = variable
+        _mark_changed(self)
+        return variable
+
+    add_variable = add_weight
+
+    # -- calling ----------------------------------------------------------------------------
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute; subclasses override it."""
+        raise NotImplementedError(f"{type(self).__name__} has no call() method.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run on arrays, or add a node to a graph when given symbolic tensors."""
+        if "_variables" not in self.__dict__:
+            _require_super(type(self))
+        if any_symbolic(args, kwargs):
+            return calling.symbolic_call(self, args, kwargs)
+        if current_scope() is not None:
+            return calling.traced_call(self, args, kwargs)
+        return calling.concrete_call(self, args, kwargs)
+
+    def apply(
+        self,
+        variables: Mapping[str, Any],
+        *args: Any,
+        training: bool | None = None,
+        rng: Any = None,
+        **kwargs: Any,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Compute as a pure JAX function, to use with `jax.grad`, `jax.jit`, `jax.vmap`.
+
+        Args:
+            variables: path -> array, for instance ``model.state()``; those left out keep the
+                values they have.
+            *args: the inputs.
+            training: whether this is training.
+            rng: a key for layers that draw, such as Dropout.
+            **kwargs: further arguments of `call`.
+
+        Returns:
+            The outputs, and the variables that changed (path -> new value).
+
+        Raises:
+            ConfigError: `variables` holds a path that is not this layer's.
+
+        Example:
+            >>> import jax, plait
+            >>> dense = plait.layers.Dense(1)
+            >>> dense.build((None, 2))
+            >>> loss = lambda v, x: dense.apply(v, x)[0].sum()
+            >>> sorted(jax.grad(loss)(dense.state(), jax.numpy.ones((4, 2))))
+            ['bias', 'kernel']
+        """
+        return calling.apply(self, variables, args, kwargs, training, rng)
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """Compute as a pure function over lists of values, as Keras does.
+
+        Returns:
+            ``(outputs, non_trainable_variables)``, and the losses when asked.
+        """
+        return calling.stateless_call(
+            self, trainable_variables, non_trainable_variables, args, kwargs, return_losses
+        )
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the shape of the output for shapes of the inputs."""
+        return calling.output_shapes(self, args, kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """Return the mask of the output; by default that of the input."""
+        return previous_mask
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar, or an array whose sum counts, to the loss; call it in `call`."""
+        for item in loss if isinstance(loss, list | tuple) else [loss]:
+            scope = current_scope()
+            if scope is not None:
+                scope.losses.append(item)
+            else:
+                self._losses.append(item)
+
+    @property
+    def losses(self) -> list[Any]:
+        """What `add_loss`, activity and weight regularizers add, as of the last concrete call."""
+        scope = current_scope()
+        added = scope.losses if scope is not None else self._losses
+        return [*added, *self.regularization_losses()]
+
+    def regularization_losses(self) -> list[Any]:
+        """Return the regularizer of every trainable variable, applied to it."""
+        return [
+            variable.regularizer(variable.value)
+            for variable in self.trainable_variables
+            if variable.regularizer is not None
+        ]
+
+    # -- what belongs to it -----------------------------------------------------------------
+
+    def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
+        """Yield what attributes hold: (path segment, layer or variable)."""
+        for attribute, value in self.__dict__.items():
+            if isinstance(value, Layer):
+                yield attribute.lstrip("_"), value
+            elif isinstance(value, Variable):
+                if self._variables.get(value.name) is not value:
+                    yield value.name, value
+            elif attribute not in _NOT_CHILDREN and isinstance(value, list | tuple | dict):
+                yield from _contained(attribute.lstrip("_"), value)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Every variable, its own first, then those of the layers within."""
+        return list(variables_by_path(self).values())
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The same as `variables`."""
+        return self.variables
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The variables that training changes."""
+        return [v for v, trainable in trainable_flags(self) if trainable]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The variables that training does not change by gradients."""
+        return [v for v, trainable in trainable_flags(self) if not trainable]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The same as `trainable_variables`."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The same as `non_trainable_variables`."""
+        return self.non_trainable_variables
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it is trained; setting it sets every layer within, at once."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for _, layer in walk(self):
+            layer._trainable = bool(value)
+
+    def state(self) -> dict[str, Any]:
+        """Return path -> value of every variable, as `apply` takes it."""
+        return {path: v.concrete_value() for path, v in variables_by_path(self).items()}
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the values of `variables` as NumPy arrays of their own."""
+        return [np.array(variable.value) for variable in self.variables]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set the values of `variables`, in order.
+
+        Raises:
+            ShapeError: the number or a shape differs; nothing is set then.
+        """
+        variables = self.variables
+        rows = [(v.path, v.shape) for v in variables]
+        if len(weights) != len(variables):
+            advice = "build the layer first: call it on data" if not self.built else None
+            raise ShapeError(
+                f"{self.describe()} has {len(variables)} weights; received {len(weights)}.",
+                details=rows,
+                fix=advice or "pass a list in the order of get_weights()",
+            )
+        for variable, value in zip(variables, weights, strict=True):
+            if np.shape(value) != variable.shape:
+                raise ShapeError(
+                    f"weight '{variable.path}' of {self.describe()} is {variable.shape}; "
+                    f"received {np.shape(value)}.",
+                    fix="pass a list in the order of get_weights()",
+                )
+        for variable, value in zip(variables, weights, strict=True):
+            variable.assign(value)
+
+    def count_params(self) -> int:
+        """Return the number of elements in all variables.
+
+        Raises:
+            NotBuiltError: the variables do not exist yet.
+        """
+        if not self.built:
+            raise NotBuiltError(
+                f"{self.describe()} has no variables yet.",
+                fix="call it on data, or build it: layer.build(input_shape)",
+            )
+        return sum(variable.size for variable in self.variables)
+
+    # -- configuration ----------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain data, with name, trainable and dtype."""
+        config = super().get_config()
+        for transient in ("input_shape", "batch_input_shape", "weights"):
+            config.pop(transient, None)
+        head = {
+            "name": self._name,
+            "trainable": self._trainable,
+            "dtype": serialize(self.dtype_policy),
+        }
+        return {**head, **{k: v for k, v in config.items() if k not in head}}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make a layer, without its weights, from what `get_config` returned."""
+        arguments = {name: deserialize(value) for name, value in config.items()}
+        accepted = inspect.signature(cls.__init__).parameters
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+        later = {}
+        if not takes_any:
+            for name in ("name", "trainable", "dtype"):
+                if name not in accepted and name in arguments:
+                    later[name] = arguments.pop(name)
+        layer = cls(**arguments)
+        if "name" in later:
+            layer.name = later["name"]
+        if later.get("trainable") is False:
+            layer.trainable = False
+        if later.get("dtype") is not None:
+            layer.dtype_policy = dtypes.get(later["dtype"])
+        return layer
+
+    def clone(self, **changes: Any) -> Self:
+        """Make an unbuilt layer with the same configuration and name."""
+        arguments = {**captured(self), **changes}
+        accepted = inspect.signature(type(self).__init__).parameters
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
+        if takes_any or "name" in accepted:
+            arguments.setdefault("name", None)
+            arguments["name"] = changes.get("name", self._name)
+        layer = type(self)(**arguments)
+        layer.name = changes.get("name", self._name)
+        layer._trainable = self._trainable
+        return layer
+
+Layer._call_parameters = {}
+
+_NOT_CHILDREN = frozenset({"_variables", "_captured", "_losses", "_compiled"})
+
+
+def _contained(prefix: str, container: Any) -> Iterator[tuple[str, Layer | Variable]]:
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, value in items:
+        if isinstance(value, Layer | Variable):
+            yield f"{prefix}/{key}", value
+        elif isinstance(value, list | tuple | dict):
+            yield from _contained(f"{prefix}/{key}", value)
+
+
+def walk(layer: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield (path, layer) for a layer and every layer within it, each once, parents first.
+
+    A layer within is named by its own name if one was given, else by the attribute that holds
+    it; the path of the layer itself is empty.
+    """
+    seen = {id(layer)}
+    stack: list[tuple[str, Layer]] = [("", layer)]
+    while stack:
+        path, current = stack.pop()
+        yield path, current
+        children = []
+        used: set[str] = set()
+        for attribute, child in current._children():
+            if not isinstance(child, Layer) or id(child) in seen:
+                continue
+            seen.add(id(child))
+            segment = child._name if child._named and child._name not in used else attribute
+            used.add(segment)
+            children.append((f"{path}/{segment}" if path else segment, child))
+        stack.extend(reversed(children))
+
+
+def variables_by_path(layer: Layer) -> dict[str, Variable]:
+    """Return path -> variable for a layer and all within it, each variable once."""
+    found: dict[str, Variable] = {}
+    seen: set[int] = set()
+    for path, current in walk(layer):
+        for name, variable in _own_variables(current):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                found[f"{path}/{name}" if path else name] = variable
+    return found
+
+
+def _own_variables(layer: Layer) -> list[tuple[str, Variable]]:
+    own = [*layer._variables.items()]
+    own += [(name, v) for name, v in layer._children() if isinstance(v, Variable)]
+    return sorted(own, key=lambda item: not item[1].trainable)
+
+
+def trainable_flags(layer: Layer) -> list[tuple[Variable, bool]]:
+    """Return every variable with whether it is trained: its own flag and its layer's."""
+    flags: dict[int, tuple[Variable, bool]] = {}
+    for _, current in walk(layer):
+        for _, variable in _own_variables(current):
+            flags.setdefault(id(variable), (variable, variable.trainable and current._trainable))
+    return list(flags.values())
+
+
+def signature(layer: Layer) -> tuple[tuple[int, int], ...]:
+    """Return a value that changes when the layer or one within it is changed."""
+    return tuple((id(current), current.__dict__.get("_changes", 0)) for _, current in walk(layer))
+
+
+def _regularizer(identifier: Any) -> Callable[[Any], Any] | None:
+    return None if identifier is None else registry.resolve("regularizers", identifier)
+
+
+def _input_shape(cls: type, kwargs: dict[str, Any]) -> Any:
+    kwargs.pop("input_dtype", None)
+    batch_size = kwargs.pop("batch_size", None)
+    whole = kwargs.pop("batch_input_shape", None) or kwargs.pop("batch_shape", None)
+    shape = kwargs.pop("input_shape", None)
+    if "input_dim" in kwargs:
+        shape = (kwargs.pop("input_dim"),)
+    if whole is not None:
+        return standardize_shape(whole)
+    if shape is None:
+        return None
+    if not is_shape(shape):
+        raise ConfigError(
+            f"{cls.__name__}: input_shape is a tuple of sizes without the batch; "
+            f"received {shape!r}.",
+            fix="input_shape=(28, 28)",
+        )
+    return (batch_size, *standardize_shape(shape))
+
+
+def _require_super(cls: type) -> None:
+    raise ConfigError(
+        f"{cls.__name__}.__init__ uses the layer before the layer exists.",
+        fix="call super().__init__(**kwargs) first",
+    )

@@ -1,0 +1,195 @@
+"""Graphs: immutable values made of nodes, from inputs to outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from plait.errors import ArgumentTypeError, GraphError
+from plait.graph import tree
+from plait.graph.node import Node
+from plait.graph.tensor import SymbolicTensor
+
+
+class Graph:
+    """The calls of layers that lead from some symbolic tensors to others.
+
+    Args:
+        inputs: a symbolic tensor, or lists, tuples and dicts of them.
+        outputs: the same.
+
+    Attributes:
+        nodes: every call, in an order in which it can run. It is Keras' order of layers, so
+            lists of weights line up with Keras.
+        names: node -> its name in this graph: the layer's, with ``@1``, ``@2``, ... for further
+            calls of a shared layer.
+
+    Raises:
+        GraphError: an output depends on an input that is not given, or two layers share a name.
+    """
+
+    def __init__(self, inputs: Any, outputs: Any) -> None:
+        self.input_structure, self.output_structure = inputs, outputs
+        self.inputs = _tensors(inputs, "inputs")
+        self.outputs = _tensors(outputs, "outputs")
+        self.nodes: tuple[Node, ...] = tuple(_ordered(self.inputs, self.outputs))
+        self.layers: tuple[Any, ...] = tuple(_ordered_layers(self.nodes))
+        self._check_names()
+        self.names: dict[Node, str] = {}
+        calls: dict[int, int] = {}
+        for node in self.nodes:
+            call = calls[id(node.layer)] = calls.get(id(node.layer), -1) + 1
+            self.names[node] = node.layer.name + (f"@{call}" if call else "")
+
+    def _check_names(self) -> None:
+        seen: dict[str, Node] = {}
+        for node in self.nodes:
+            other = seen.setdefault(node.layer.name, node)
+            if other.layer is not node.layer:
+                raise GraphError(
+                    f"two layers of one model are named '{node.layer.name}'.",
+                    details=[("first ", other.describe()), ("second", node.describe())],
+                    fix=f"give one of them another name: name='{node.layer.name}_2'",
+                )
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether it is one strand: one input, one output, each node fed by the one before."""
+        if len(self.inputs) != 1 or len(self.outputs) != 1:
+            return False
+        previous = self.inputs[0]
+        for node in self.nodes:
+            if node.is_input:
+                continue
+            if len(node.inputs) != 1 or node.inputs[0] is not previous or len(node.outputs) != 1:
+                return False
+            previous = node.outputs[0]
+        return previous is self.outputs[0]
+
+    def predecessors(self, node: Node) -> list[Node]:
+        """Return the nodes whose outputs `node` takes."""
+        known = set(self.nodes)
+        return [parent for parent in node.parents() if parent in known]
+
+    def successors(self, node: Node) -> list[Node]:
+        """Return the nodes that take an output of `node`."""
+        return [other for other in self.nodes if node in other.parents()]
+
+    def __str__(self) -> str:
+        """Return stable text: one line a node."""
+        lines = []
+        names = self.names
+        for node in self.nodes:
+            sources = ", ".join(_source(tensor, names) for tensor in node.inputs)
+            shapes = ", ".join(str(shape) for shape in node.output_shapes)
+            kind = getattr(node.layer, "display_name", None) or type(node.layer).__name__
+            lines.append(f"{names[node]}: {kind}({sources}) -> {shapes}")
+        outputs = ", ".join(_source(tensor, names) for tensor in self.outputs)
+        return "\n".join([*lines, f"outputs: {outputs}"])
+
+
+def _source(tensor: SymbolicTensor, names: dict[Node, str]) -> str:
+    if tensor.node is None or tensor.node not in names:
+        return tensor.name
+    many = len(tensor.node.outputs) > 1
+    return names[tensor.node] + (f"[{tensor.index}]" if many else "")
+
+
+def _tensors(structure: Any, what: str) -> list[SymbolicTensor]:
+    tensors = tree.flatten(structure)
+    for tensor in tensors:
+        if not isinstance(tensor, SymbolicTensor):
+            shown = type(tensor).__name__ if tensor is not None else "None"
+            raise ArgumentTypeError(
+                f"the {what} of a model are symbolic tensors; received {shown}.",
+                fix="inputs come from plait.Input(shape=...), outputs from calling layers on them",
+            )
+    if not tensors:
+        raise GraphError(f"a model needs {what}; received none.")
+    return tensors
+
+
+def _walk(inputs: Iterable[SymbolicTensor], outputs: list[SymbolicTensor]) -> list[Node]:
+    """Return the nodes behind `outputs`, parents first, in depth-first order."""
+    given = set(inputs)
+    order: list[Node] = []
+    done: set[Node] = set()
+    for output in outputs:
+        stack: list[tuple[SymbolicTensor, bool]] = [(output, False)]
+        while stack:
+            tensor, expanded = stack.pop()
+            node = tensor.node
+            if node is None or node in done:
+                continue
+            if expanded:
+                done.add(node)
+                order.append(node)
+                continue
+            if tensor in given and not node.is_input:
+                continue
+            stack.append((tensor, True))
+            stack.extend((parent, False) for parent in reversed(node.inputs))
+    return order
+
+
+def _ordered(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> list[Node]:
+    """Return the nodes by falling distance from the outputs, as Keras orders them."""
+    order = _walk(inputs, outputs)
+    _check_connected(inputs, outputs, order)
+    position = {node: index for index, node in enumerate(order)}
+    depth = dict.fromkeys(order, 0)
+    layer_depth: dict[int, int] = {}
+    for node in reversed(order):
+        own = depth[node] = max(depth[node], layer_depth.get(id(node.layer), 0))
+        layer_depth[id(node.layer)] = own
+        for parent in node.parents():
+            if parent in depth:
+                depth[parent] = max(depth[parent], own + 1)
+    ordered = sorted(order, key=lambda node: (-depth[node], position[node]))
+    unused = [t.node for t in inputs if t.node is not None and t.node.is_input]
+    return ordered + [node for node in dict.fromkeys(unused) if node not in position]
+
+
+def _ordered_layers(nodes: tuple[Node, ...]) -> list[Any]:
+    layers: dict[int, Any] = {}
+    for node in nodes:
+        layers.setdefault(id(node.layer), node.layer)
+    return list(layers.values())
+
+
+def _check_connected(
+    inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], order: list[Node]
+) -> None:
+    given = set(inputs)
+    for node in order:
+        if not node.is_input or any(tensor in given for tensor in node.outputs):
+            continue
+        missing = node.outputs[0]
+        output, path = _path_to_output(missing, outputs, order)
+        names = ", ".join(repr(tensor.name) for tensor in inputs)
+        wanted = ", ".join([*(tensor.name for tensor in inputs), missing.name])
+        where = f" ({node.location})" if node.location else ""
+        raise GraphError(
+            f"output '{output.name}' depends on input '{missing.name}'{where}, which is not in "
+            f"Model(inputs=[{names}]).",
+            details=[(" -> ".join(path),)],
+            fix=f"Model([{wanted}], {output.name})",
+        )
+
+
+def _path_to_output(
+    missing: SymbolicTensor, outputs: list[SymbolicTensor], order: list[Node]
+) -> tuple[SymbolicTensor, list[str]]:
+    toward: dict[Node, Node] = {}
+    reached = {missing.node}
+    for node in order:
+        for parent in node.parents():
+            if parent in reached and node not in reached:
+                reached.add(node)
+                toward[node] = parent
+    output = next(tensor for tensor in outputs if tensor.node in reached)
+    path, node = [output.name], output.node
+    while node in toward:
+        node = toward[node]
+        path.append(node.layer.name)
+    return output, path[::-1]

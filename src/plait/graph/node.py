@@ -1,0 +1,94 @@
+"""Nodes: one call of one layer."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from plait.errors import Location
+from plait.graph import tree
+from plait.graph.tensor import Shape, SymbolicTensor
+
+
+class Callee(Protocol):
+    """What a graph asks of a layer: that it has a name."""
+
+    name: str
+
+
+class Node:
+    """One call of one layer: what went in, what came out, on which line.
+
+    Points backwards only: through its `inputs` to the nodes that made them.
+
+    Args:
+        layer: the layer that was called.
+        args: positional arguments of the call; nested, with symbolic tensors and constants.
+        kwargs: keyword arguments of the call.
+        outputs: shape and dtype of every output, nested as the layer returns them.
+        location: the line of the user's call.
+    """
+
+    __slots__ = ("args", "inputs", "kwargs", "layer", "location", "output_structure", "outputs")
+
+    def __init__(
+        self,
+        layer: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        outputs: Any,
+        location: Location | None = None,
+    ) -> None:
+        self.layer = layer
+        self.args = args
+        self.kwargs = kwargs
+        self.location = location
+        self.inputs: list[SymbolicTensor] = [
+            leaf for leaf in tree.flatten((args, kwargs)) if isinstance(leaf, SymbolicTensor)
+        ]
+        self.outputs: list[SymbolicTensor] = []
+        self.output_structure = tree.map_structure(self._output, outputs)
+
+    def _output(self, spec: Any) -> SymbolicTensor | None:
+        if spec is None:
+            return None
+        index = len(self.outputs)
+        tensor = SymbolicTensor(spec.shape, spec.dtype, self.layer.name, self, index)
+        self.outputs.append(tensor)
+        return tensor
+
+    @property
+    def is_input(self) -> bool:
+        """Whether this is an input of a model: a call without tensors."""
+        return not self.inputs
+
+    def parents(self) -> list[Node]:
+        """Return the nodes that made the inputs, each once, in order."""
+        return list(dict.fromkeys(t.node for t in self.inputs if t.node is not None))
+
+    def with_inputs(self, replace: dict[SymbolicTensor, SymbolicTensor]) -> Node:
+        """Return the same call on other tensors of the same shapes."""
+        args, kwargs = tree.map_structure(
+            lambda leaf: replace.get(leaf, leaf) if isinstance(leaf, SymbolicTensor) else leaf,
+            (self.args, self.kwargs),
+        )
+        return Node(self.layer, args, kwargs, self.output_structure, self.location)
+
+    @property
+    def output_shapes(self) -> list[Shape]:
+        """The shapes of the outputs."""
+        return [tensor.shape for tensor in self.outputs]
+
+    def describe(self) -> str:
+        """Return how errors name it: ``Dense 'logits' (train.py:12)``."""
+        return describe_layer(self.layer, self.location)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(str(shape) for shape in self.output_shapes)
+        return f"<Node {self.describe()} -> {shapes}>"
+
+
+def describe_layer(layer: Any, location: Location | None = None) -> str:
+    """Return how errors name a layer: its class, its name, and a line if one is known."""
+    kind = getattr(layer, "display_name", None) or type(layer).__name__
+    where = f" ({location})" if location else ""
+    return f"{kind} '{layer.name}'{where}"

@@ -1,0 +1,64 @@
+"""Write an optax transformation as what happens to one variable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from plait.core import dtypes
+
+Init = Callable[[Any], Any]
+Update = Callable[..., tuple[Any, Any]]
+
+
+def per_variable(init: Init, update: Update) -> optax.GradientTransformationExtraArgs:
+    """Return the optax transformation that treats each variable by itself.
+
+    Args:
+        init: ``variable -> slots``, a (named) tuple of arrays; None stands for no slot.
+        update: ``(gradient, slots, variable, **numbers) -> (change, slots)``; `change` is added to
+            the variable. `numbers` are optax's extra arguments, in the variable's dtype: plait's
+            optimizers give `learning_rate` and `step`, which counts updates from 1.
+    """
+
+    def init_all(params: Any) -> Any:
+        return jax.tree.map(init, params)
+
+    def update_all(grads: Any, state: Any, params: Any = None, **numbers: Any) -> tuple[Any, Any]:
+        gradients, structure = jax.tree.flatten(grads)
+        changes, slots = [], []
+        for gradient, old, variable in zip(
+            gradients, structure.flatten_up_to(state), structure.flatten_up_to(params), strict=True
+        ):
+            dtype = variable.dtype
+            cast = {name: jnp.asarray(number, dtype) for name, number in numbers.items()}
+            change, new = update(gradient.astype(dtype), old, variable, **cast)
+            changes.append(change)
+            slots.append(new)
+        return structure.unflatten(changes), structure.unflatten(slots)
+
+    return optax.GradientTransformationExtraArgs(init_all, update_all)  # type: ignore[arg-type]
+
+
+def scale_by_learning_rate() -> optax.GradientTransformationExtraArgs:
+    """Return the transformation that turns a direction into a step down: ``-learning_rate * d``.
+
+    Put it last in an `optax.chain` that a subclass of `Optimizer` returns.
+    """
+    return per_variable(
+        lambda variable: (),
+        lambda direction, slots, variable, learning_rate, step: (
+            -learning_rate * direction,
+            slots,
+        ),
+    )
+
+
+def full(variable: Any, value: float = 0.0) -> np.ndarray:
+    """Return an array like `variable` that holds `value`; nothing is compiled for it."""
+    return np.broadcast_to(np.asarray(value, dtypes.standardize(variable.dtype)), variable.shape)

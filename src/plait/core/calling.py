@@ -53,7 +53,7 @@ def _tensors(structure: Any) -> list[Any]:
 def symbolic_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     """Add a node: build the layer, infer what comes out, compute nothing."""
     location = user_location()
-    with _errors_name(layer, args, kwargs, location):
+    with errors_name(layer, args, kwargs, location):
         ensure_built(layer, args, kwargs)
         _check(layer, args)
         specs = infer(layer, args, kwargs)
@@ -87,7 +87,7 @@ def map_specs(function: Any, specs: Any) -> Any:
 
 
 @contextmanager
-def _errors_name(
+def errors_name(
     layer: Layer, args: Args, kwargs: Kwargs, location: Location | None
 ) -> Iterator[None]:
     """Let every error that leaves the block name the layer, its line and its inputs."""
@@ -202,7 +202,7 @@ def traced_call(
     layer: Layer, args: Args, kwargs: Kwargs, location: Location | None = None
 ) -> Any:
     """Run `call` on tracers in the current scope."""
-    with _errors_name(layer, args, kwargs, location or user_location()):
+    with errors_name(layer, args, kwargs, location or user_location()):
         ensure_built(layer, args, kwargs)
         _check(layer, args)
         return run_call(layer, args, kwargs)
@@ -303,7 +303,7 @@ def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return _call_in_foreign_trace(layer, args, kwargs)
     location = user_location()
-    with _errors_name(layer, args, kwargs, location):
+    with errors_name(layer, args, kwargs, location):
         ensure_built(layer, args, kwargs)
         _check(layer, args)
         known = compiled(layer)

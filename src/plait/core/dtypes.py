@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from plait.core import registry
 from plait.errors import ConfigError
 
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -106,5 +107,7 @@ def _is_dtype(name: str) -> bool:
         return False
     return True
 
+
+registry.register_class("core", DTypePolicy, "DTypePolicy")
 
 _global = DTypePolicy("float32")

@@ -71,6 +71,7 @@ class Layer(Configurable):
     supports_masking: bool = False
     keeps_integers: ClassVar[bool] = False
     warns_of_lost_masks: ClassVar[bool] = True
+    routes_masks: ClassVar[bool] = False
     call_advice: ClassVar[str | None] = None
     _auto_name: ClassVar[str | None] = None
     _call_parameters: ClassVar[Mapping[str, inspect.Parameter]]

@@ -72,10 +72,14 @@ def propagate(
     """Set the masks of the outputs from those of the inputs."""
     from plait.core.layer import Layer
 
+    if layer.routes_masks:
+        return
     makes_masks = type(layer).compute_mask is not Layer.compute_mask
     if previous is None and not makes_masks:
         return
     if not (layer.supports_masking or makes_masks):
+        if all(scope.get_mask(output) is not None for output in tree.flatten(outputs)):
+            return
         if layer.warns_of_lost_masks:
             warnings.warn(
                 f"{layer.describe()} takes a masked input but does not pass masks on; the layers "

@@ -122,6 +122,11 @@ def _room(module: str) -> str:
     return module.split(".")[1]
 
 
+def _keras_module(module: str) -> str:
+    room = _room(module)
+    return "keras" if room == "core" else f"keras.{room}"
+
+
 def register_function(room: str, function: Callable[..., Any], name: str | None = None) -> None:
     """Let a plait function be written to configurations by its bare name."""
     _functions[room, name or function.__name__] = function
@@ -203,7 +208,7 @@ def serialize(value: Any) -> Any:
         cls = type(value)
         builtin = cls.__module__.startswith("plait.")
         return {
-            "module": f"keras.{_room(cls.__module__)}" if builtin else cls.__module__,
+            "module": _keras_module(cls.__module__) if builtin else cls.__module__,
             "class_name": cls.__name__,
             "config": value.get_config(),
             "registered_name": None if builtin else registered_name(cls) or cls.__name__,

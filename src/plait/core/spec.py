@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from plait.errors import ConfigError, ShapeError
 from plait.graph import tree
 from plait.graph.tensor import Shape, SymbolicTensor
 
 
-class TensorSpec(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
     """A shape (None where unknown) and a dtype."""
 
     shape: Shape

@@ -1,0 +1,210 @@
+"""`Model`: a layer whose `call` runs a graph, plus training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, overload
+
+from plait.core import calling, infer
+from plait.core.layer import Layer, walk
+from plait.core.spec import is_shape, standardize_shape
+from plait.core.variable import Variable
+from plait.errors import ConfigError, GraphError, NotBuiltError, did_you_mean
+from plait.graph import tree
+from plait.graph.graph import Graph
+from plait.graph.tensor import SymbolicTensor
+from plait.models import run
+from plait.training.loop import Trainer
+
+
+class Model(Trainer, Layer):
+    """A network: the graph between inputs and outputs, or a subclass with its own `call`.
+
+    ``Model(inputs, outputs)`` takes symbolic tensors, or lists, tuples and dicts of them, and
+    contains every layer call between them. A subclass makes layers in `__init__` and calls them in
+    `call(inputs, training=None)`; it may also override `train_step`, `test_step`, `predict_step`.
+
+    Args:
+        inputs: what `Input` returned; or any symbolic tensors, to cut a graph there.
+        outputs: what layers returned.
+        name: default: ``model``, numbered.
+
+    Raises:
+        GraphError: an output depends on an input that is not given; two layers share a name.
+
+    Example:
+        >>> import plait
+        >>> x = plait.Input((8,))
+        >>> y = plait.layers.Dense(1)(x)
+        >>> plait.Model(x, y).output_shape
+        (None, 1)
+    """
+
+    routes_masks = True
+    _auto_name = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        graph_arguments = {}
+        for name, value in zip(("inputs", "outputs", "name"), args, strict=False):
+            graph_arguments[name] = value
+        if len(args) > 3:
+            raise ConfigError("Model takes inputs, outputs and name.", fix="Model(inputs, outputs)")
+        for name in ("inputs", "outputs"):
+            if name in kwargs:
+                graph_arguments[name] = kwargs.pop(name)
+        if "name" in graph_arguments:
+            kwargs["name"] = graph_arguments.pop("name")
+        super().__init__(**kwargs)
+        self._init_training()
+        self._graph: Graph | None = None
+        if len(graph_arguments) == 1:
+            missing = "outputs" if "inputs" in graph_arguments else "inputs"
+            raise GraphError(
+                f"Model '{self.name}' has no {missing}.", fix="Model(inputs, outputs)"
+            )
+        if graph_arguments:
+            self._set_graph(Graph(graph_arguments["inputs"], graph_arguments["outputs"]))
+
+    def _set_graph(self, graph: Graph) -> None:
+        self._graph = graph
+        self.built = True
+
+    # -- the graph --------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of layer calls.
+
+        Raises:
+            NotBuiltError: this is a subclass with its own `call`, or not built yet.
+        """
+        if self._graph is None:
+            raise NotBuiltError(
+                f"{self.describe()} has no graph: it is a subclass with its own call().",
+                fix="Model(inputs, outputs) makes a model with a graph",
+            )
+        return self._graph
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether the model is a graph (and not a subclass with its own `call`)."""
+        return self._graph is not None
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs, flat."""
+        return list(self.graph.inputs)
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs, flat."""
+        return list(self.graph.outputs)
+
+    @property
+    def input(self) -> Any:
+        """The symbolic inputs as they were given to `Model`."""
+        return self.graph.input_structure
+
+    @property
+    def output(self) -> Any:
+        """The symbolic outputs as they were given to `Model`."""
+        return self.graph.output_structure
+
+    @property
+    def input_shape(self) -> Any:
+        """The shapes of the inputs, as they were given."""
+        return tree.map_structure(lambda tensor: tensor.shape, self.input)
+
+    @property
+    def output_shape(self) -> Any:
+        """The shapes of the outputs, as they were given."""
+        return tree.map_structure(lambda tensor: tensor.shape, self.output)
+
+    @property
+    def input_names(self) -> list[str]:
+        """The keys of dicts of inputs."""
+        return run.input_names(self.graph)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The keys of dicts of targets, losses, metrics and weights by output."""
+        return run.output_names(self.graph)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers: of the graph in the order they run, or those in attributes."""
+        if self._graph is not None:
+            return list(self._graph.layers)
+        found = [child for _, child in self._children() if isinstance(child, Layer)]
+        return list({id(layer): layer for layer in found}.values())
+
+    @overload
+    def get_layer(self, name: str) -> Layer: ...
+    @overload
+    def get_layer(self, name: None = None, index: int | None = None) -> Layer: ...
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return a layer by name, by path into nested models (``"encoder/conv_2"``), or by index.
+
+        Raises:
+            ConfigError: there is none; the message names the closest.
+        """
+        layers = self.layers
+        if (name is None) == (index is None):
+            raise ConfigError("get_layer takes a name or an index.", fix="model.get_layer('dense')")
+        if index is not None:
+            if not -len(layers) <= index < len(layers):
+                raise ConfigError(f"{self.describe()} has {len(layers)} layers; no index {index}.")
+            return layers[index]
+        by_name = {layer.name: layer for layer in layers}
+        if name in by_name:
+            return by_name[name]
+        by_path = dict(walk(self))
+        if name in by_path:
+            return by_path[name]
+        assert name is not None
+        raise ConfigError(
+            f"{self.describe()} has no layer '{name}'.{did_you_mean(name, by_path)}",
+            fix=f"its layers are {', '.join(by_name)}" if len(by_name) < 20 else None,
+        )
+
+    def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
+        if self._graph is not None:
+            for layer in self._graph.layers:
+                yield layer.name, layer
+        yield from super()._children()
+
+    # -- calling ----------------------------------------------------------------------------
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the variables of a subclassed model for inputs of these shapes (batch included)."""
+        if self._graph is not None:
+            return
+        if input_shape is not None:
+            inputs = _symbolic(input_shape)
+            with calling.errors_name(self, (inputs,), {}, None):
+                infer.abstract_call(self, (inputs,), {})
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Run the graph; subclasses without a graph override it."""
+        if self._graph is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} has no graph and no call() method. Write call(self, "
+                "inputs, training=None), or make it with Model(inputs, outputs)."
+            )
+        return run.run(self._graph, inputs, self.describe())
+
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return shapes and dtypes of the outputs for symbolic inputs."""
+        if self._graph is not None:
+            return run.run_specs(self._graph, inputs, self.describe())
+        return infer.abstract_call(self, (inputs, *args), kwargs)
+
+
+def _symbolic(shapes: Any) -> Any:
+    if is_shape(shapes):
+        return SymbolicTensor(standardize_shape(shapes))
+    if isinstance(shapes, dict):
+        return {key: _symbolic(item) for key, item in shapes.items()}
+    return [_symbolic(item) for item in shapes]

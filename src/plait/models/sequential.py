@@ -1,0 +1,307 @@
+"""`Sequential`: a model whose graph is a chain, kept as a list of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+from plait.core.layer import Layer
+from plait.core.spec import is_shape, standardize_shape
+from plait.core.variable import Variable
+from plait.errors import ArgumentTypeError, ConfigError, GraphError, NotBuiltError, ShapeError
+from plait.graph import tree
+from plait.graph.graph import Graph
+
+from plait.graph.tensor import SymbolicTensor
+from plait.layers.input import Input, InputLayer
+from plait.models.model import Model
+
+
+class Sequential(Model):
+    """A straight stack of layers.
+
+    It is built at once when the shape of the input is known (an `Input` in front, or
+    ``input_shape=`` on the first layer), else when it first sees data. It is edited as a list:
+    `add`, `insert`, `pop`, ``del seq[i]``, ``seq[i] = layer``; ``seq[1:3]`` is a `Sequential` that
+    shares the layers. A layer that does not fit is an error and changes nothing.
+
+    Args:
+        layers: the layers, in order; may begin with an `Input`.
+        trainable: whether the variables are trained.
+        name: default: ``sequential``, numbered.
+
+    Example:
+        >>> from plait import Sequential, layers
+        >>> model = Sequential([layers.Flatten(input_shape=(28, 28)), layers.Dense(10)])
+        >>> model.output_shape
+        (None, 10)
+        >>> model.insert(1, layers.Dense(128, activation="relu"))
+        >>> len(model)
+        3
+    """
+
+    def __init__(
+        self, layers: Sequence[Any] | None = None, trainable: bool = True, name: str | None = None
+    ) -> None:
+        super().__init__(trainable=trainable, name=name)
+        self._input: InputLayer | None = None
+        self._stack: list[Layer] = []
+        self._tensors: list[SymbolicTensor] = []
+        if layers is None:
+            return
+        if isinstance(layers, Layer) or not isinstance(layers, list | tuple):
+            raise ArgumentTypeError(
+                f"Sequential takes a list of layers, not {type(layers).__name__}.",
+                fix="Sequential([layers.Dense(10), ...])",
+            )
+        items = list(layers)
+        if items and (isinstance(items[0], InputLayer) or _is_input(items[0])):
+            self._take_input(items.pop(0))
+        self._replace([self._checked(item) for item in items], first_changed=0)
+
+    # -- the list ---------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in order, the input not counted."""
+        return list(self._stack)
+
+    def add(self, layer: Any) -> None:
+        """Append a layer; the first may be an `Input`."""
+        if isinstance(layer, InputLayer) or _is_input(layer):
+            if self._stack or self._input is not None:
+                raise GraphError(
+                    f"Sequential '{self.name}' has its input already.",
+                    fix=_model_code("a model with two inputs is a Model"),
+                )
+            self._take_input(layer)
+            self._replace([], first_changed=0)
+            return
+        self.insert(len(self._stack), layer)
+
+    def insert(self, index: int, layer: Any) -> None:
+        """Insert a layer in front of position `index`; the weights of the others stay."""
+        stack = list(self._stack)
+        stack.insert(index, self._checked(layer))
+        position = min(max(index + len(self._stack), 0) if index < 0 else index, len(self._stack))
+        self._replace(stack, position)
+
+    def pop(self, index: int = -1, rebuild: bool = True) -> Layer:
+        """Remove and return the layer at `index`, by default the last."""
+        if not self._stack:
+            raise ConfigError(f"Sequential '{self.name}' has no layer to pop.")
+        layer = self[index]
+        del self[index]
+        return layer
+
+    def __len__(self) -> int:
+        return len(self._stack)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(list(self._stack))
+
+    @overload
+    def __getitem__(self, index: int) -> Layer: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+
+    def __getitem__(self, index: int | slice) -> Layer | Sequential:
+        """Return a layer, or for a slice a `Sequential` that shares the layers."""
+        if not isinstance(index, slice):
+            return self._stack[self._position(index)]
+        positions = range(len(self._stack))[index]
+        part: list[Any] = [self._stack[i] for i in positions]
+        contiguous = positions.step == 1 and len(positions) > 0
+        if self._tensors and contiguous:
+            start = self._tensors[positions[0]]
+            part.insert(0, Input(batch_shape=start.shape, dtype=start.dtype))
+        return Sequential(part)
+
+    def __setitem__(self, index: int, layer: Any) -> None:
+        position = self._position(index)
+        stack = list(self._stack)
+        stack[position] = self._checked(layer)
+        self._replace(stack, position)
+
+    def __delitem__(self, index: int | slice) -> None:
+        stack = list(self._stack)
+        if isinstance(index, slice):
+            first = min(range(len(stack))[index], default=0)
+        else:
+            index = first = self._position(index)
+        del stack[index]
+        self._replace(stack, first)
+
+    def _position(self, index: int) -> int:
+        if not -len(self._stack) <= index < len(self._stack):
+            raise IndexError(
+                f"Sequential '{self.name}' has {len(self._stack)} layers; no index {index}."
+            )
+        return index % len(self._stack)
+
+    def _checked(self, layer: Any) -> Layer:
+        if isinstance(layer, list | tuple):
+            raise ArgumentTypeError(
+                f"Sequential '{self.name}' takes one layer a place; received a list of "
+                f"{len(layer)}: a branch.",
+                fix=_model_code("a model with branches is a Model"),
+            )
+        if isinstance(layer, InputLayer) or _is_input(layer):
+            raise GraphError(
+                f"Sequential '{self.name}' has one input, in front; received another.",
+                fix=_model_code("a model with two inputs is a Model"),
+            )
+        if not isinstance(layer, Layer):
+            shown = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
+            fix = "wrap a function: layers.Lambda(function)"
+            if isinstance(layer, type):
+                fix = f"make an object of it: {layer.__name__}(...)"
+            elif isinstance(layer, SymbolicTensor):
+                fix = "pass the layer, not what calling it returns; or write Model(inputs, outputs)"
+            raise ArgumentTypeError(f"Sequential takes layers; received {shown}.", fix=fix)
+        return layer
+
+    # -- the chain --------------------------------------------------------------------------
+
+    def _take_input(self, source: Any) -> None:
+        self._input = source if isinstance(source, InputLayer) else source.node.layer
+
+    def _replace(self, stack: list[Layer], first_changed: int) -> None:
+        """Take a new list of layers; on any error nothing has changed."""
+        names: dict[str, Layer] = {}
+        for layer in stack:
+            other = names.get(layer.name)
+            if other is layer:
+                raise GraphError(
+                    f"{layer.describe()} is twice in Sequential '{self.name}', which uses each "
+                    "layer once.",
+                    fix="a layer used twice is a Model: y = shared(shared(x)); Model(x, y)",
+                )
+            names[layer.name] = layer
+            if other is not None:
+                raise GraphError(
+                    f"two layers of Sequential '{self.name}' are named '{layer.name}'.",
+                    details=[
+                        ("first ", other.describe()),
+                        ("second", layer.describe()),
+                    ],
+                    fix=f"give one of them another name: name='{layer.name}_2'",
+                )
+        source = self._input or _declared_input(stack)
+        tensors: list[SymbolicTensor] = []
+        if source is not None:
+            if self._tensors and self._tensors[0] is source.output:
+                tensors = self._tensors[: first_changed + 1]
+            else:
+                tensors = [source.output]
+            for layer in stack[len(tensors) - 1 :]:
+                tensors.append(self._extend(layer, tensors[-1]))
+        self._input, self._stack, self._tensors = source, stack, tensors
+        self._graph = None
+        self.built = bool(tensors) and bool(stack)
+
+    def _extend(self, layer: Layer, tensor: SymbolicTensor) -> SymbolicTensor:
+        many = isinstance(layer, Model) and layer.has_graph and len(layer.inputs) > 1
+        if many or getattr(layer, "merges", False):
+            raise GraphError(
+                f"{layer.describe()} takes several tensors; a Sequential passes on one.",
+                fix=_model_code("a model with several inputs or branches is a Model"),
+            )
+        result = layer(tensor)
+        if not isinstance(result, SymbolicTensor):
+            raise GraphError(
+                f"{layer.describe()} returns {len(tree.flatten(result))} tensors; a Sequential "
+                "passes on one.",
+                fix=_model_code("a model with several outputs or branches is a Model"),
+            )
+        return result
+
+    @property
+    def graph(self) -> Graph:
+        """The chain as a graph.
+
+        Raises:
+            NotBuiltError: the shape of the input is not known yet.
+        """
+        if self._graph is None:
+            if len(self._tensors) < 1 or (not self._stack and self._input is None):
+                raise NotBuiltError(
+                    f"Sequential '{self.name}' has no input and output yet: the shape of its "
+                    "input is not known.",
+                    fix="begin it with plait.Input(shape=...), or call it on data first",
+                )
+            self._graph = Graph(self._tensors[0], self._tensors[-1])
+        return self._graph
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether the shape of the input is known."""
+        return bool(self._tensors)
+
+    def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
+        for layer in self._stack:
+            yield layer.name, layer
+
+    def build(self, input_shape: Any = None) -> None:
+        """Build for inputs of this shape, batch included."""
+        if self._tensors or input_shape is None:
+            return
+        if not self._stack:
+            raise GraphError(
+                f"Sequential '{self.name}' has no layers.", fix="add some: model.add(...)"
+            )
+        if not is_shape(input_shape):
+            raise ShapeError(
+                f"Sequential '{self.name}' takes one tensor, received {input_shape}.",
+                fix=_model_code("a model with two inputs is a Model"),
+            )
+        shape = (None, *standardize_shape(input_shape)[1:])
+        self._input = InputLayer(batch_shape=shape)
+        try:
+            self._replace(self._stack, first_changed=0)
+        except Exception:
+            self._input = None
+            raise
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Run the layers in order."""
+        from plait.models import run
+
+        return run.run(self.graph, inputs, self.describe())
+
+    def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the shape and dtype of the output for a symbolic input."""
+        from plait.models import run
+
+        return run.run_specs(self.graph, inputs, self.describe())
+
+
+def _is_input(item: Any) -> bool:
+    return isinstance(item, SymbolicTensor) and item.node is not None and item.node.is_input
+
+
+def _declared_input(stack: list[Layer]) -> InputLayer | None:
+    if not stack:
+        return None
+    first = stack[0]
+    if first.batch_input_shape is not None:
+        dtype = "int32" if getattr(first, "takes_integers", False) else None
+        return InputLayer(batch_shape=first.batch_input_shape, dtype=dtype)
+    if isinstance(first, Model) and first.has_graph and len(first.inputs) == 1:
+        return InputLayer(batch_shape=first.inputs[0].shape, dtype=first.inputs[0].dtype)
+    return None
+
+
+def _model_code(why: str) -> str:
+    return (
+        f"{why}:\n"
+        "       a, b = plait.Input((8,)), plait.Input((4,))\n"
+        "       y = layers.concatenate([layers.Dense(16)(a), layers.Dense(16)(b)])\n"
+        "       model = plait.Model([a, b], layers.Dense(1)(y))"
+    )
+
+
+

@@ -20,9 +20,9 @@ class Initializer(Configurable):
 
     Random initializers take ``seed``. An int gives the same values at every call; a
     `SeedGenerator` gives new ones at every call, a function of its seed and its count of draws;
-    None, the default, draws a fresh seed from the global stream (`plait.utils.set_random_seed`)
-    at every call. The last is on purpose unlike Keras 3, where one unseeded initializer object
-    given to two variables of one shape makes them equal.
+    None, the default, draws a fresh seed from the global stream (see `set_random_seed`) at every
+    call. The last is on purpose unlike Keras 3, where an unseeded initializer keeps one seed, so
+    that two variables of one shape that share the object start equal.
 
     Example:
         >>> import numpy as np

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from plait.errors import ConfigError, ShapeError, did_you_mean
+from plait.errors import ConfigError, ShapeError
 from plait.initializers.base import Initializer, numpy_dtype, working_dtype
 
 
@@ -30,6 +30,7 @@ class Constant(Initializer):
         self.value = value
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Return an array filled with the value."""
         value = np.asarray(self.value).astype(numpy_dtype(dtype))
         try:
             return np.broadcast_to(value, tuple(shape)).copy()
@@ -51,6 +52,7 @@ class Zeros(Initializer):
     """
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Return an array of zeros."""
         return np.zeros(tuple(shape), numpy_dtype(dtype))
 
 
@@ -64,6 +66,7 @@ class Ones(Initializer):
     """
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Return an array of ones."""
         return np.ones(tuple(shape), numpy_dtype(dtype))
 
 
@@ -86,28 +89,28 @@ class Identity(Initializer):
         self.gain = gain
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Return a matrix."""
         if len(shape) != 2:
             raise ShapeError(
                 f"Identity makes matrices; it was asked for shape {tuple(shape)}.",
                 fix="give a shape of rank 2, or use Orthogonal for higher ranks",
             )
-        return (self.gain * np.eye(*shape)).astype(numpy_dtype(dtype))
+        return (self.gain * np.eye(shape[0], shape[1])).astype(numpy_dtype(dtype))
 
 
 class STFT(Initializer):
     """Make convolution kernels that compute one side of a short-time Fourier transform.
 
-    Entry ``[t, 0, f]`` of a kernel ``(frame, 1, bins)`` is ``w[t] * cos(-2 pi t f / N)``, or ``sin``
-    for the imaginary side, with ``N = 2 (bins - 1)`` and the window ``w`` divided by its scale:
-    ``sqrt(sum(w**2))`` for "density", ``sum(|w|)`` for "spectrum". Source: Keras 3.
+    Entry ``[t, 0, f]`` of a kernel ``(frame, 1, bins)`` is ``w[t] * cos(-2 pi t f / N)``, or
+    ``sin`` for the imaginary side, with ``N = 2 (bins - 1)``. The window ``w`` is divided by its
+    scale: ``sqrt(sum(w**2))`` for "density", ``sum(|w|)`` for "spectrum". Source: Keras 3.
 
     Args:
         side: "real" or "imag".
         window: the name of a window of `scipy.signal.get_window`, an array of `frame` values, or
             None for no window (and no scaling).
         scaling: "density", "spectrum" or None.
-        periodic: make a named window periodic; default: symmetric as for filter design is Keras'
-            ``False``, passed on as SciPy's ``fftbins``.
+        periodic: whether a named window is periodic, as for spectral analysis, or symmetric.
 
     Raises:
         ConfigError: an unknown `side`, `window` or `scaling`.
@@ -131,7 +134,7 @@ class STFT(Initializer):
             raise ConfigError(f"STFT has no side {side!r}.", fix="side='real' or side='imag'")
         if scaling not in (None, "density", "spectrum"):
             raise ConfigError(
-                f"STFT knows no scaling {scaling!r}.{did_you_mean(scaling, ('density', 'spectrum'))}",
+                f"STFT knows no scaling {scaling!r}.",
                 fix="one of 'density', 'spectrum', None",
             )
         if isinstance(window, str):
@@ -142,6 +145,7 @@ class STFT(Initializer):
         self.periodic = periodic
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Return kernels of shape ``(frame, 1, bins)``."""
         if len(shape) != 3 or shape[1] != 1:
             raise ShapeError(
                 f"STFT makes kernels of shape (frame, 1, bins); it was asked for {tuple(shape)}."

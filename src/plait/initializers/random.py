@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.random import Generator
 
-from plait.core import random
+from plait.core import dtypes, random
 from plait.errors import ConfigError, ShapeError
 from plait.initializers.base import Initializer, numpy_dtype, working_dtype
 
+Shape = tuple[int, ...]
 Seed = int | random.SeedGenerator | None
 
 _STDDEV_OF_TRUNCATED = 0.87962566103423978
@@ -19,7 +21,7 @@ _STDDEV_OF_TRUNCATED = 0.87962566103423978
 
 
 class RandomInitializer(Initializer):
-    """Base of initializers that draw: checks the dtype, hands a generator to `draw`."""
+    """Base of initializers that draw: checks seed and dtype, hands `_draw` a generator."""
 
     def __init__(self, seed: Seed = None) -> None:
         if seed is not None and not isinstance(seed, int | np.integer | random.SeedGenerator):
@@ -31,18 +33,18 @@ class RandomInitializer(Initializer):
         self.seed = seed
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        """Return an array of draws; raise ConfigError for a dtype that is not a float."""
         result = numpy_dtype(dtype)
-        if result.kind in "biuc":
+        if not dtypes.is_float(result):
             raise ConfigError(
                 f"{type(self).__name__} draws floats; it was asked for {result.name}.",
                 fix="use a float dtype",
             )
-        values = self.draw(random.generator(self.seed), tuple(shape), working_dtype(result))
-        return values.astype(result, copy=False)
+        values = self._draw(random.generator(self.seed), tuple(shape), working_dtype(result))
+        return np.asarray(values).astype(result, copy=False)
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Return values of `dtype`, float32 or float64."""
-        raise NotImplementedError(f"{type(self).__name__} must define draw(rng, shape, dtype)")
+    def _draw(self, rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
+        raise NotImplementedError(f"{type(self).__name__} must define _draw(rng, shape, dtype)")
 
 
 class RandomNormal(RandomInitializer):
@@ -64,7 +66,7 @@ class RandomNormal(RandomInitializer):
         self.mean = mean
         self.stddev = stddev
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _draw(self, rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
         return _normal(rng, shape, dtype) * dtype.type(self.stddev) + dtype.type(self.mean)
 
 
@@ -87,7 +89,7 @@ class TruncatedNormal(RandomInitializer):
         self.mean = mean
         self.stddev = stddev
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _draw(self, rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
         return _truncated(rng, shape, dtype) * dtype.type(self.stddev) + dtype.type(self.mean)
 
 
@@ -111,7 +113,7 @@ class RandomUniform(RandomInitializer):
         self.minval = minval
         self.maxval = maxval
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _draw(self, rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
         return _uniform(rng, shape, dtype, self.minval, self.maxval)
 
 
@@ -170,7 +172,7 @@ class VarianceScaling(RandomInitializer):
         self.input_axes = input_axes
         self.output_axes = output_axes
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _draw(self, rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
         fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         stddev = math.sqrt(self.scale / max(1.0, fan))
@@ -182,7 +184,19 @@ class VarianceScaling(RandomInitializer):
         return _truncated(rng, shape, dtype) * dtype.type(stddev / _STDDEV_OF_TRUNCATED)
 
 
-class GlorotUniform(VarianceScaling):
+class _NamedScaling(VarianceScaling):
+    _scaling: ClassVar[tuple[float, str, str]]
+
+    def __init__(
+        self,
+        seed: Seed = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(*self._scaling, seed, input_axes, output_axes)
+
+
+class GlorotUniform(_NamedScaling):
     """Draw uniformly between ``±sqrt(6 / (fan_in + fan_out))`` (Glorot & Bengio 2010).
 
     Args:
@@ -196,16 +210,10 @@ class GlorotUniform(VarianceScaling):
         True
     """
 
-    def __init__(
-        self,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(1.0, "fan_avg", "uniform", seed, input_axes, output_axes)
+    _scaling = (1.0, "fan_avg", "uniform")
 
 
-class GlorotNormal(VarianceScaling):
+class GlorotNormal(_NamedScaling):
     """Draw from a cut normal of variance ``2 / (fan_in + fan_out)`` (Glorot & Bengio 2010).
 
     Args:
@@ -219,16 +227,10 @@ class GlorotNormal(VarianceScaling):
         (3, 3, 8, 16)
     """
 
-    def __init__(
-        self,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(1.0, "fan_avg", "truncated_normal", seed, input_axes, output_axes)
+    _scaling = (1.0, "fan_avg", "truncated_normal")
 
 
-class HeUniform(VarianceScaling):
+class HeUniform(_NamedScaling):
     """Draw uniformly between ``±sqrt(6 / fan_in)`` (He et al. 2015).
 
     Args:
@@ -242,16 +244,10 @@ class HeUniform(VarianceScaling):
         True
     """
 
-    def __init__(
-        self,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(2.0, "fan_in", "uniform", seed, input_axes, output_axes)
+    _scaling = (2.0, "fan_in", "uniform")
 
 
-class HeNormal(VarianceScaling):
+class HeNormal(_NamedScaling):
     """Draw from a cut normal of variance ``2 / fan_in`` (He et al. 2015).
 
     Args:
@@ -265,16 +261,10 @@ class HeNormal(VarianceScaling):
         (3, 3, 8, 16)
     """
 
-    def __init__(
-        self,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(2.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
+    _scaling = (2.0, "fan_in", "truncated_normal")
 
 
-class LecunUniform(VarianceScaling):
+class LecunUniform(_NamedScaling):
     """Draw uniformly between ``±sqrt(3 / fan_in)`` (LeCun et al. 1998).
 
     Args:
@@ -288,16 +278,10 @@ class LecunUniform(VarianceScaling):
         True
     """
 
-    def __init__(
-        self,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(1.0, "fan_in", "uniform", seed, input_axes, output_axes)
+    _scaling = (1.0, "fan_in", "uniform")
 
 
-class LecunNormal(VarianceScaling):
+class LecunNormal(_NamedScaling):
     """Draw from a cut normal of variance ``1 / fan_in`` (LeCun et al. 1998).
 
     Args:
@@ -311,13 +295,7 @@ class LecunNormal(VarianceScaling):
         (3, 4)
     """
 
-    def __init__(
-        self,
-        seed: Seed = None,
-        input_axes: Sequence[int] | None = None,
-        output_axes: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(1.0, "fan_in", "truncated_normal", seed, input_axes, output_axes)
+    _scaling = (1.0, "fan_in", "truncated_normal")
 
 
 class Orthogonal(RandomInitializer):
@@ -345,7 +323,7 @@ class Orthogonal(RandomInitializer):
         super().__init__(seed)
         self.gain = gain
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _draw(self, rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
         if len(shape) < 2:
             raise ShapeError(
                 f"Orthogonal needs a shape of rank 2 or more; it was asked for {shape}.",
@@ -354,7 +332,7 @@ class Orthogonal(RandomInitializer):
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(_normal(rng, (max(rows, columns), min(rows, columns)), dtype))
         # QR fixes the signs of its columns; with those of R's diagonal the draw is uniform.
-        q *= np.copysign(dtype.type(self.gain), np.diagonal(r) * np.sign(self.gain))
+        q = q * (self.gain * np.where(np.diagonal(r) < 0, -1.0, 1.0))
         return (q.T if rows < columns else q).reshape(shape)
 
 
@@ -372,17 +350,15 @@ def fans(
     return shape[-2] * window, shape[-1] * window
 
 
-def _normal(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _normal(rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
     return np.asarray(rng.standard_normal(shape, dtype))
 
 
-def _uniform(
-    rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype, low: float, high: float
-) -> np.ndarray:
+def _uniform(rng: Generator, shape: Shape, dtype: np.dtype, low: float, high: float) -> np.ndarray:
     return np.asarray(rng.random(shape, dtype)) * dtype.type(high - low) + dtype.type(low)
 
 
-def _truncated(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _truncated(rng: Generator, shape: Shape, dtype: np.dtype) -> np.ndarray:
     values = _normal(rng, (math.prod(shape),), dtype)
     beyond = np.flatnonzero(np.abs(values) > 2)
     while beyond.size:

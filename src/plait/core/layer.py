@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -82,6 +83,8 @@ class Layer(Configurable):
             parameters = dict(inspect.signature(cls.call).parameters)
             parameters.pop(next(iter(parameters)))
             cls._call_parameters = parameters
+        if "build" in cls.__dict__:
+            cls.build = _marking_built(cls.build)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -550,6 +553,15 @@ def trainable_flags(layer: Layer) -> list[tuple[Variable, bool]]:
 def signature(layer: Layer) -> tuple[tuple[int, int], ...]:
     """Return a value that changes when the layer or one within it is changed."""
     return tuple((id(current), current.__dict__.get("_changes", 0)) for _, current in walk(layer))
+
+
+def _marking_built(build: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(build)
+    def marked(self: Layer, *args: Any, **kwargs: Any) -> None:
+        build(self, *args, **kwargs)
+        self.built = True
+
+    return marked
 
 
 def _regularizer(identifier: Any) -> Callable[[Any], Any] | None:

@@ -75,9 +75,7 @@ class Loss(Configurable):
             mask = own_mask
         elif own_mask is not None:
             mask = jnp.logical_and(mask, own_mask)
-        return reduce_weighted(
-            jnp.asarray(values, self.dtype), sample_weight, mask, self.reduction
-        )
+        return reduce_weighted(jnp.asarray(values, self.dtype), sample_weight, mask, self.reduction)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -116,11 +114,12 @@ class LossFunction(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return what the function returns."""
-        if jax.tree.structure(y_true) == jax.tree.structure(y_pred):
-            true, tree = jax.tree.flatten(y_true)
-            pairs = [same_rank(t, p) for t, p in zip(true, jax.tree.leaves(y_pred), strict=True)]
-            y_true = tree.unflatten([t for t, _ in pairs])
-            y_pred = tree.unflatten([p for _, p in pairs])
+        true: Any = jax.tree.structure(y_true)
+        if true == jax.tree.structure(y_pred):
+            y_true, y_pred = (
+                jax.tree.map(lambda t, p, side=side: same_rank(t, p)[side], y_true, y_pred)
+                for side in (0, 1)
+            )
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
 

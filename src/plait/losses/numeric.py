@@ -42,6 +42,13 @@ def clip_probability(p: jax.Array) -> jax.Array:
     return jnp.clip(p, EPSILON, 1.0 - EPSILON)
 
 
+def log_probability(y_pred: jax.Array, from_logits: bool, axis: int) -> jax.Array:
+    """Return the logarithm of class probabilities, as Keras computes it on JAX."""
+    if from_logits:
+        return jax.nn.log_softmax(y_pred, axis=axis)
+    return jnp.log(clip_probability(y_pred / jnp.sum(y_pred, axis=axis, keepdims=True)))
+
+
 def unit_length(x: jax.Array, axis: int) -> jax.Array:
     """Return `x` divided by its Euclidean norm along `axis`; a zero vector stays zero."""
     squares = jnp.sum(jnp.square(x), axis=axis, keepdims=True)

@@ -97,12 +97,12 @@ def weigh(values: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
     Raises:
         ShapeError: the weights would enlarge values that are not a scalar.
     """
-    given = values.shape
+    given, weights_given = values.shape, weights.shape
     values, weights = aligned(values, weights)
     if given and not broadcasts_to(weights.shape, values.shape):
         raise ShapeError(
-            f"weights of shape {weights.shape} do not fit values of shape {given}.",
-            details=[("values", given), ("sample_weight (or mask)", weights.shape)],
+            f"weights of shape {weights_given} do not fit values of shape {given}.",
+            details=[("values", given), ("sample_weight (or mask)", weights_given)],
             fix=f"one weight per sample: sample_weight of shape {given[:1]}",
         )
     return values * weights, weights

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -105,6 +106,25 @@ def paired_classes(
     return y_true, y_pred
 
 
+def check_rows(
+    metric: str, y_true_shape: Sequence[int | None], y_pred_shape: Sequence[int | None]
+) -> int:
+    """Return the number of columns of targets and predictions.
+
+    Raises:
+        ShapeError: they are not both ``(n, columns)``, or the number is not known.
+    """
+    true, pred = tuple(y_true_shape), tuple(y_pred_shape)
+    if len(true) != 2 or len(pred) != 2 or pred[-1] is None:
+        raise ShapeError(
+            f"{metric} takes targets and predictions of two dimensions, (samples, values), but "
+            f"y_true is {true} and y_pred is {pred}.",
+            details=_rows(true, pred),
+            fix="reshape both to (samples, values); class numbers become one-hot rows",
+        )
+    return pred[-1]
+
+
 def aligned(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Make two arrays broadcast from the first dimension on: samples meet samples.
 
@@ -127,5 +147,21 @@ def broadcasts_to(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     )
 
 
-def _rows(true: tuple[int, ...], pred: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
+def _rows(true: object, pred: object) -> list[tuple[str, object]]:
     return [("y_true", true), ("y_pred", pred)]
+
+
+def output_kind(
+    y_true_shape: Sequence[int | None], y_pred_shape: Sequence[int | None]
+) -> Literal["binary", "sparse", "categorical"]:
+    """Return which kind of classification two shapes mean, by Keras' rule.
+
+    One unit is ``"binary"``; targets of lower rank, or with a last dimension of 1, are
+    ``"sparse"``; else ``"categorical"``.
+    """
+    true, pred = tuple(y_true_shape), tuple(y_pred_shape)
+    if pred and pred[-1] == 1:
+        return "binary"
+    if len(true) < len(pred) or (true and true[-1] == 1):
+        return "sparse"
+    return "categorical"

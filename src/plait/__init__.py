@@ -1,1 +1,143 @@
-"""Build and train neural networks as graphs of layers."""
+"""plait: build and train neural networks as graphs of layers.
+
+The names are those of Keras 3: ``import plait as tf`` runs code written for ``tf.keras``.
+Nothing heavy is imported until it is used.
+
+    >>> import plait
+    >>> from plait import layers
+    >>> x = plait.Input((28, 28))
+    >>> y = layers.Dense(10, activation="softmax")(layers.Flatten()(x))
+    >>> plait.Model(x, y).output_shape
+    (None, 10)
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from plait import _alias
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from plait import (
+        activations,
+        backend,
+        callbacks,
+        config,
+        constraints,
+        errors,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        ops,
+        optimizers,
+        random,
+        regularizers,
+        tree,
+        utils,
+    )
+    from plait.core.dtypes import DTypePolicy
+    from plait.core.layer import Layer
+    from plait.core.scope import value_and_grad
+    from plait.core.spec import InputSpec
+    from plait.core.variable import Variable
+    from plait.errors import (
+        ArgumentTypeError,
+        ConfigError,
+        DataError,
+        GraphError,
+        NotBuiltError,
+        NotCompiledError,
+        PlaitError,
+        ShapeError,
+    )
+    from plait.graph.graph import Graph
+    from plait.graph.node import Node
+    from plait.graph.tensor import KerasTensor, SymbolicTensor
+    from plait.initializers import Initializer
+    from plait.layers.input import Input
+    from plait.losses import Loss
+    from plait.metrics import Metric
+    from plait.models import Functional, Model, Sequential
+    from plait.optimizers import Optimizer
+    from plait.regularizers import Regularizer
+
+_ROOMS = (
+    "activations",
+    "backend",
+    "callbacks",
+    "config",
+    "constraints",
+    "errors",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "random",
+    "regularizers",
+    "tree",
+    "utils",
+)
+
+_NAMES = {
+    "ArgumentTypeError": "errors",
+    "ConfigError": "errors",
+    "DTypePolicy": "core.dtypes",
+    "DataError": "errors",
+    "Functional": "models",
+    "Graph": "graph.graph",
+    "GraphError": "errors",
+    "Initializer": "initializers",
+    "Input": "layers.input",
+    "InputSpec": "core.spec",
+    "KerasTensor": "graph.tensor",
+    "Layer": "core.layer",
+    "Loss": "losses",
+    "Metric": "metrics",
+    "Model": "models",
+    "Node": "graph.node",
+    "NotBuiltError": "errors",
+    "NotCompiledError": "errors",
+    "Optimizer": "optimizers",
+    "PlaitError": "errors",
+    "Regularizer": "regularizers",
+    "Sequential": "models",
+    "ShapeError": "errors",
+    "SymbolicTensor": "graph.tensor",
+    "Variable": "core.variable",
+    "value_and_grad": "core.scope",
+}
+
+
+_alias.install()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "keras":
+        return sys.modules[__name__]
+    if name in _NAMES:
+        value = getattr(importlib.import_module(f"plait.{_NAMES[name]}"), name)
+    elif name in _ROOMS:
+        value = importlib.import_module(f"plait.{name}")
+    else:
+        from plait.errors import did_you_mean
+
+        hint = did_you_mean(name, [*_ROOMS, *_NAMES])
+        raise AttributeError(f"plait has no attribute {name!r}.{hint}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*_ROOMS, *_NAMES, "keras", "__version__"})
+
+
+__all__ = ["__version__", "keras", *_ROOMS, *_NAMES]

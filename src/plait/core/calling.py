@@ -307,6 +307,7 @@ def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
         ensure_built(layer, args, kwargs)
         _check(layer, args)
         known = compiled(layer)
+        _take_back(known.variables)
         arrays = [leaf for leaf in leaves if is_array(leaf)]
         static = tuple(None if is_array(leaf) else leaf for leaf in leaves)
         input_masks = [masks.attached(array) for array in arrays]
@@ -327,6 +328,12 @@ def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     object.__setattr__(layer, "_losses", losses)
     masks.attach(outputs, output_masks)
     return outputs
+
+
+def _take_back(variables: list[Variable]) -> None:
+    for variable in variables:
+        if variable.owner is not None:
+            variable.owner.release()
 
 
 def _compile(layer: Layer, variables: list[Variable], call: Any) -> Any:

@@ -17,13 +17,15 @@ from plait.core.variable import Variable
 from plait.errors import (
     ArgumentTypeError,
     ConfigError,
+    GraphError,
     Location,
     NotBuiltError,
     ShapeError,
     did_you_mean,
     user_location,
 )
-from plait.graph.node import describe_layer
+from plait.graph import tree
+from plait.graph.node import Node, calls_of, describe_layer
 from plait.graph.tensor import any_symbolic
 
 _version = 0
@@ -439,6 +441,40 @@ class Layer(Configurable):
             )
         return sum(variable.size for variable in self.variables)
 
+    @property
+    def input(self) -> Any:
+        """The symbolic tensors of its only call, nested as they were passed.
+
+        Raises:
+            GraphError: it was called several times, or never.
+        """
+        node = self._only_call("input")
+        return node.args[0] if node.args else next(iter(node.kwargs.values()))
+
+    @property
+    def output(self) -> Any:
+        """The symbolic tensors that its only call returned, to build another model from.
+
+        Raises:
+            GraphError: it was called several times, or never.
+        """
+        return self._only_call("output").output_structure
+
+    def _only_call(self, what: str) -> Node:
+        calls = calls_of(self)
+        if len(calls) == 1:
+            return calls[0]
+        if not calls:
+            raise NotBuiltError(
+                f"{self.describe()} has no {what}: it was not called on a symbolic tensor.",
+                fix="call it: y = layer(plait.Input((8,)))",
+            )
+        raise GraphError(
+            f"{self.describe()} was called {len(calls)} times, so its {what} is not one tensor.",
+            details=[(str(node.location or ""), *map(str, node.output_shapes)) for node in calls],
+            fix="keep what the call returned: y = layer(x)",
+        )
+
     # -- configuration ----------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
@@ -474,8 +510,11 @@ class Layer(Configurable):
         return layer
 
     def clone(self, **changes: Any) -> Self:
-        """Make an unbuilt layer with the same configuration and name."""
-        arguments = {**captured(self), **changes}
+        """Make an unbuilt layer with the same configuration and name; layers within are cloned."""
+        own = tree.map_structure(
+            lambda value: value.clone() if isinstance(value, Layer) else value, captured(self)
+        )
+        arguments = {**own, **changes}
         accepted = inspect.signature(type(self).__init__).parameters
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
         if takes_any or "name" in accepted:
@@ -483,6 +522,7 @@ class Layer(Configurable):
             arguments["name"] = changes.get("name", self._name)
         layer = type(self)(**arguments)
         layer.name = changes.get("name", self._name)
+        layer._named = self._named or "name" in changes
         layer._trainable = self._trainable
         return layer
 

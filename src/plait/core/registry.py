@@ -279,7 +279,8 @@ def find_class(value: Mapping[str, Any], room: str | None = None) -> Any:
     module = value.get("module") or ""
     if module.startswith(("keras.", "plait.")):
         rooms.insert(0, module.split(".")[1])
-    load_rooms()
+    if not any((candidate, name) in _classes for candidate in rooms):
+        load_rooms()
     for candidate in rooms:
         if (candidate, name) in _classes:
             return _classes[candidate, name]
@@ -300,10 +301,12 @@ def find_function(name: str, room: str | None = None) -> Any:
     custom = find_custom(name)
     if custom is not None:
         return custom
-    load_rooms()
-    for (known_room, known), function in _functions.items():
-        if known == name and room in (None, known_room):
-            return function
+    for prepare in (None, load_rooms):
+        if prepare is not None:
+            prepare()
+        for (known_room, known), function in _functions.items():
+            if known == name and room in (None, known_room):
+                return function
     raise ConfigError(
         f"the configuration names the function {name!r}, which is neither plait's nor registered.",
         fix=f"custom_objects={{{name!r}: {name}}}",

@@ -73,6 +73,10 @@ class InputSpec:
                     return f"size {want} on axis {axis}, received {have}"
         return None
 
+    def advice(self, shape: Shape) -> str | None:
+        """Return one concrete fix for a shape that is not accepted, or None."""
+        return None
+
 
 def shape_of(value: Any) -> Shape | None:
     """Return the shape of an array or symbolic tensor, None for anything else."""
@@ -157,5 +161,7 @@ def check_inputs(who: str, specs: Any, tensors: list[Any], advice: str | None) -
         problem = spec.problem(shape)
         if problem:
             raise ShapeError(
-                f"{who} expects {problem}: {shape}.", details=input_details([tensor]), fix=advice
+                f"{who} expects {problem}: {shape}.".lstrip(),
+                details=input_details([tensor]),
+                fix=spec.advice(shape) or advice,
             )

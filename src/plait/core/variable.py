@@ -21,6 +21,9 @@ class Owner(Protocol):
     def read(self, variable: Variable) -> jax.Array:
         """Return a copy of the current value of `variable`."""
 
+    def write(self, variable: Variable, value: Any) -> None:
+        """Give `variable` a new value."""
+
     def release(self) -> None:
         """Write every value back to its variable and let go of them."""
 
@@ -129,16 +132,17 @@ class Variable:
         scope = current_scope()
         if isinstance(value, Variable):
             value = value.value
-        if jnp.shape(value) != self.shape:
+        if np.shape(value) != self.shape:
             raise ShapeError(
-                f"variable '{self.path}' is {self.shape}; it cannot take {jnp.shape(value)}."
+                f"variable '{self.path}' is {self.shape}; it cannot take {np.shape(value)}."
             )
         if scope is not None:
             scope.assign(self, jnp.asarray(value, self.dtype))
             return
         if self.owner is not None:
-            self.owner.release()
-        self._value = jnp.array(value, self.dtype)
+            self.owner.write(self, value)
+        else:
+            self._value = jnp.array(value, self.dtype)
 
     def assign_add(self, value: Any) -> None:
         """Add to the value."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import itertools
+import weakref
+from typing import Any
 
 from plait.errors import Location
 from plait.graph import tree
 from plait.graph.tensor import Shape, SymbolicTensor
 
 
-class Callee(Protocol):
-    """What a graph asks of a layer: that it has a name."""
+_serial = itertools.count()
+_calls: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Node]] = weakref.WeakKeyDictionary()
 
-    name: str
+
+def calls_of(layer: Any) -> list[Node]:
+    """Return the calls of a layer in graphs and symbolic tensors that are alive, oldest first."""
+    return sorted(_calls.get(layer, ()), key=lambda node: node.serial)
 
 
 class Node:
@@ -28,7 +33,17 @@ class Node:
         location: the line of the user's call.
     """
 
-    __slots__ = ("args", "inputs", "kwargs", "layer", "location", "output_structure", "outputs")
+    __slots__ = (
+        "__weakref__",
+        "args",
+        "inputs",
+        "kwargs",
+        "layer",
+        "location",
+        "output_structure",
+        "outputs",
+        "serial",
+    )
 
     def __init__(
         self,
@@ -38,6 +53,7 @@ class Node:
         outputs: Any,
         location: Location | None = None,
     ) -> None:
+        self.serial = next(_serial)
         self.layer = layer
         self.args = args
         self.kwargs = kwargs
@@ -47,6 +63,7 @@ class Node:
         ]
         self.outputs: list[SymbolicTensor] = []
         self.output_structure = tree.map_structure(self._output, outputs)
+        _calls.setdefault(layer, weakref.WeakSet()).add(self)
 
     def _output(self, spec: Any) -> SymbolicTensor | None:
         if spec is None:

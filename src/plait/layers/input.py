@@ -29,6 +29,8 @@ class InputLayer(Layer):
         (None, 28, 28)
     """
 
+    display_name = "Input"
+
     def __init__(
         self,
         shape: Any = None,

@@ -57,7 +57,7 @@ class Sequential(Model):
         items = list(layers)
         if items and (isinstance(items[0], InputLayer) or _is_input(items[0])):
             self._take_input(items.pop(0))
-        self._replace([self._checked(item) for item in items], first_changed=0)
+        self._replace([self._as_layer(item) for item in items], first_changed=0)
 
     # -- the list ---------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ class Sequential(Model):
     def insert(self, index: int, layer: Any) -> None:
         """Insert a layer in front of position `index`; the weights of the others stay."""
         stack = list(self._stack)
-        stack.insert(index, self._checked(layer))
+        stack.insert(index, self._as_layer(layer))
         position = min(max(index + len(self._stack), 0) if index < 0 else index, len(self._stack))
         self._replace(stack, position)
 
@@ -123,7 +123,7 @@ class Sequential(Model):
     def __setitem__(self, index: int, layer: Any) -> None:
         position = self._position(index)
         stack = list(self._stack)
-        stack[position] = self._checked(layer)
+        stack[position] = self._as_layer(layer)
         self._replace(stack, position)
 
     def __delitem__(self, index: int | slice) -> None:
@@ -142,7 +142,7 @@ class Sequential(Model):
             )
         return index % len(self._stack)
 
-    def _checked(self, layer: Any) -> Layer:
+    def _as_layer(self, layer: Any) -> Layer:
         if isinstance(layer, list | tuple):
             raise ArgumentTypeError(
                 f"Sequential '{self.name}' takes one layer a place; received a list of "

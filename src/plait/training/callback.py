@@ -1,0 +1,204 @@
+"""`Callback`, with every hook of Keras, and the list that calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plait.errors import ArgumentTypeError
+
+if TYPE_CHECKING:
+    from plait.models.model import Model
+
+Logs = dict[str, Any]
+
+_BATCH_HOOKS = tuple(
+    f"on_{what}_{when}"
+    for what in ("batch", "train_batch", "test_batch", "predict_batch")
+    for when in ("begin", "end")
+)
+
+
+class Callback:
+    """Something to do while a model trains, is evaluated or predicts.
+
+    Override the hooks you need. `logs` holds numbers; it may be changed by nobody. Setting
+    ``self.model.stop_training = True`` ends training after the current batch.
+
+    Attributes:
+        model: the model at work.
+        params: ``epochs``, ``steps`` and ``verbose`` of this run.
+        lazy_logs: set it in a class whose batch hooks look at logs only now and then: they get
+            device values, and nothing waits for them.
+
+    Example:
+        >>> import plait
+        >>> class Shout(plait.callbacks.Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         print("epoch", epoch, "is over")
+    """
+
+    lazy_logs = False
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+        self._model: Model | None = None
+        self.validation_data: Any = None
+
+    @property
+    def model(self) -> Model:
+        """The model at work."""
+        return self._model  # type: ignore[return-value]
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Take the parameters of the run."""
+        self.params = params
+
+    def set_model(self, model: Model) -> None:
+        """Take the model."""
+        self._model = model
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something before a training batch; an older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something after a training batch; an older name of `on_train_batch_end`."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Do something before an epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Do something after an epoch; `logs` has its losses and metrics, validation included."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something before a training batch."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something after a training batch; `logs` has the means over the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something before a batch of `evaluate` or of validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something after a batch of `evaluate` or of validation."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something before a batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Do something after a batch of `predict`; `logs` has its ``outputs``."""
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Do something when `fit` begins."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Do something when `fit` ends; `logs` is that of the last epoch."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Do something when `evaluate` or validation begins."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Do something when `evaluate` or validation ends."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Do something when `predict` begins."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Do something when `predict` ends."""
+
+
+class CallbackList:
+    """Call the hooks of several callbacks.
+
+    Args:
+        callbacks: the user's.
+        model: the model at work.
+        params: ``epochs``, ``steps`` and ``verbose`` of this run.
+    """
+
+    def __init__(self, callbacks: Any, model: Any, params: dict[str, Any]) -> None:
+        self.callbacks: list[Callback] = _listed(callbacks)
+        for callback in self.callbacks:
+            callback.set_model(model)
+            callback.set_params(params)
+        self._batch_hooks = {
+            hook: [c for c in self.callbacks if _overrides(c, hook)] for hook in _BATCH_HOOKS
+        }
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call `on_epoch_begin` of each."""
+        for callback in self.callbacks:
+            callback.on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call `on_epoch_end` of each."""
+        for callback in self.callbacks:
+            callback.on_epoch_end(epoch, logs)
+
+    def begin(self, what: str, logs: Logs | None = None) -> None:
+        """Call ``on_WHAT_begin`` of each; `what` is train, test or predict."""
+        for callback in self.callbacks:
+            getattr(callback, f"on_{what}_begin")(logs)
+
+    def end(self, what: str, logs: Logs | None = None) -> None:
+        """Call ``on_WHAT_end`` of each; `what` is train, test or predict."""
+        for callback in self.callbacks:
+            getattr(callback, f"on_{what}_end")(logs)
+
+    def batch_begin(self, what: str, batch: int) -> None:
+        """Call ``on_WHAT_batch_begin`` of those that have one."""
+        for callback in self._batch_hooks[f"on_{what}_batch_begin"]:
+            getattr(callback, f"on_{what}_batch_begin")(batch, {})
+
+    def batch_end(self, what: str, batch: int, logs: Mapping[str, Any]) -> None:
+        """Call ``on_WHAT_batch_end`` of those that have one; fetch `logs` only if one reads it."""
+        numbers: Logs | None = None
+        for callback in self._batch_hooks[f"on_{what}_batch_end"]:
+            given = dict(logs) if callback.lazy_logs else None
+            if given is None:
+                numbers = to_numbers(logs) if numbers is None else numbers
+                given = dict(numbers)
+            getattr(callback, f"on_{what}_batch_end")(batch, given)
+
+
+def to_numbers(logs: Mapping[str, Any]) -> Logs:
+    """Fetch device scalars as Python numbers; arrays stay arrays."""
+    return {name: _number(value) for name, value in logs.items()}
+
+
+def _number(value: Any) -> Any:
+    if not hasattr(value, "shape"):
+        return value
+    array = np.asarray(value)
+    return array.item() if array.ndim == 0 else array
+
+
+def _listed(callbacks: Any) -> list[Callback]:
+    if callbacks is None:
+        return []
+    items = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for item in items:
+        if not hasattr(item, "on_epoch_end"):
+            shown = f"the class {item.__name__}" if isinstance(item, type) else repr(item)
+            raise ArgumentTypeError(
+                f"callbacks are objects of plait.callbacks.Callback; received {shown}.",
+                fix="subclass plait.callbacks.Callback, or use LambdaCallback(on_epoch_end=...)",
+            )
+        if isinstance(item, type):
+            raise ArgumentTypeError(
+                f"callbacks are objects; received the class {item.__name__}.",
+                fix=f"{item.__name__}(...)",
+            )
+    return items
+
+
+def _overrides(callback: Any, hook: str) -> bool:
+    base = getattr(Callback, hook)
+    if getattr(type(callback), hook, base) is not base or hook in vars(callback):
+        return True
+    older = hook.replace("train_", "")
+    return "train_" in hook and _overrides(callback, older)

@@ -1,0 +1,327 @@
+"""What `compile` was given, resolved for each output by name: losses, weights, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+
+from plait import losses
+from plait import metrics as metrics_room
+from plait.errors import ConfigError, DataError, ShapeError, did_you_mean
+from plait.graph import tree
+
+
+@dataclass
+class Target:
+    """What is asked of one output."""
+
+    name: str
+    loss: Any = None
+    weight: float | None = None
+    metrics: list[Any] = field(default_factory=list)
+    weighted_metrics: list[Any] = field(default_factory=list)
+    tracker: Any = None
+
+
+class Objective:
+    """Losses and metrics of a model, by output name.
+
+    Arguments may be one thing for every output, a list in the order of the outputs, or a dict by
+    output name; a dict may leave outputs out. Names and order of the results are Keras': ``loss``,
+    then ``NAME_loss`` for each output if there are several, then the metrics, prefixed with the
+    output's name if there are several.
+
+    Args:
+        loss: a name, function or `Loss`, or a list or dict of them.
+        loss_weights: factors in the total loss.
+        metrics: metrics that ignore sample weights.
+        weighted_metrics: metrics that use them.
+    """
+
+    def __init__(
+        self,
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        self.loss, self.loss_weights = loss, loss_weights
+        self.user_metrics, self.user_weighted_metrics = metrics, weighted_metrics
+        self.loss_tracker = metrics_room.Mean(name="loss")
+        self.targets: list[Target] | None = None
+        self._names: list[str] | None = None
+
+    def know_outputs(self, y_pred: Any, names: Sequence[str] | None) -> None:
+        """Take the outputs' names, from the model or else from the structure of its outputs."""
+        self._names = list(names or _names_of(y_pred, len(tree.flatten(y_pred))))
+
+    @property
+    def names(self) -> list[str]:
+        """The outputs' names, once known."""
+        return list(self._names or [])
+
+    def losses_by_position(self) -> list[Any]:
+        """Return what `compile` was given as loss for each output."""
+        return self._spread(self.loss, "loss", repeat=True)
+
+    # -- resolution -------------------------------------------------------------------------
+
+    def resolve(self, y_pred: Any, names: Sequence[str] | None, y_true: Any) -> list[Target]:
+        """Return one `Target` an output; made once, when shapes are first known.
+
+        Raises:
+            ConfigError: a list has the wrong length or a dict names an output that is not there.
+        """
+        if self.targets is not None:
+            return self.targets
+        predictions = tree.flatten(y_pred)
+        self.know_outputs(y_pred, names)
+        targets = [Target(name) for name in self.names]
+        count = len(targets)
+        truths = self.match(y_true, "targets")
+        given_losses = self._spread(self.loss, "loss", repeat=True)
+        weights = self._spread(self.loss_weights, "loss_weights", repeat=False)
+        plain = self._spread_metrics(self.user_metrics, "metrics")
+        weighted = self._spread_metrics(self.user_weighted_metrics, "weighted_metrics")
+        for index, target in enumerate(targets):
+            shape = tuple(jnp.shape(predictions[index]))
+            truth = truths[index]
+            true_shape = None if truth is None else tuple(jnp.shape(truth))
+            if given_losses[index] is not None:
+                target.loss = losses.for_output(given_losses[index], true_shape, shape)
+            target.weight = None if weights[index] is None else float(weights[index])
+            target.metrics = [
+                metrics_room.for_output(m, true_shape, shape) for m in _listed(plain[index])
+            ]
+            target.weighted_metrics = [
+                metrics_room.for_output(m, true_shape, shape) for m in _listed(weighted[index])
+            ]
+        with_loss = [target for target in targets if target.loss is not None]
+        if count > 1 and len(with_loss) > 1:
+            for target in with_loss:
+                target.tracker = metrics_room.Mean(name=f"{target.name}_loss")
+        self.targets = targets
+        return targets
+
+    def check(self, names: Sequence[str]) -> None:
+        """Check `compile`'s arguments against the outputs' names, before there are data.
+
+        Raises:
+            ConfigError: a list has the wrong length or a dict names an output that is not there.
+        """
+        self._names = list(names)
+        self._spread(self.loss, "loss", repeat=True)
+        for weight in self._spread(self.loss_weights, "loss_weights", repeat=False):
+            if weight is not None and not isinstance(weight, int | float):
+                raise ConfigError(
+                    f"compile: loss_weights are numbers; received {weight!r}.",
+                    fix="metrics go by keyword: compile(optimizer, loss, metrics=['accuracy'])",
+                )
+        self._spread_metrics(self.user_metrics, "metrics")
+        self._spread_metrics(self.user_weighted_metrics, "weighted_metrics")
+
+    def match(self, value: Any, what: str) -> list[Any]:
+        """Return one entry an output from a dict by name, a list in order, or a single value.
+
+        Raises:
+            DataError: a wrong number or an unknown name.
+        """
+        names = self.names
+        if value is None:
+            return [None] * len(names)
+        if isinstance(value, Mapping):
+            flat = {"/".join(path): leaf for path, leaf in tree.leaves_with_path(value)}
+            for key in flat:
+                if key not in names:
+                    raise DataError(
+                        f"there is no output '{key}' for the {what}.{did_you_mean(key, names)}",
+                        fix=f"its outputs are {', '.join(map(repr, names))}",
+                    )
+            return [flat.get(name) for name in names]
+        flat_values = [value] if tree.is_leaf(value) else tree.flatten(value)
+        if what == "sample weights" and len(flat_values) == 1:
+            return flat_values * len(names)
+        if len(flat_values) != len(names):
+            raise DataError(
+                f"the model has {len(names)} outputs ({', '.join(map(repr, names))}); received "
+                f"{len(flat_values)} {what}.",
+                fix="pass a list in their order or a dict by output name",
+            )
+        return flat_values
+
+    def _spread(self, value: Any, what: str, repeat: bool) -> list[Any]:
+        names = self.names
+        if value is None:
+            return [None] * len(names)
+        if isinstance(value, Mapping) and "class_name" not in value:
+            self._check_keys(value, what)
+            return [value.get(name) for name in names]
+        if isinstance(value, list | tuple):
+            flat = tree.flatten(value)
+            if len(flat) != len(names):
+                raise ConfigError(
+                    f"compile: {what} is a list of {len(flat)}, but the model has {len(names)} "
+                    f"outputs: {', '.join(map(repr, names))}.",
+                    fix=f"{what}={{{names[0]!r}: ...}}",
+                )
+            return flat
+        if not repeat and len(names) > 1:
+            raise ConfigError(
+                f"compile: {what} is one number, but the model has {len(names)} outputs.",
+                fix=f"{what}={{{names[0]!r}: ...}}",
+            )
+        return [value] * len(names)
+
+    def _spread_metrics(self, value: Any, what: str) -> list[Any]:
+        names = self.names
+        if not value:
+            return [None] * len(names)
+        if isinstance(value, Mapping):
+            self._check_keys(value, what)
+            return [value.get(name) for name in names]
+        if len(names) == 1:
+            return [tree.flatten(value)]
+        if isinstance(value, list | tuple) and len(value) == len(names):
+            return list(value)
+        raise ConfigError(
+            f"compile: {what} must say which output each metric is for; the model has "
+            f"{len(names)} outputs: {', '.join(map(repr, names))}.",
+            fix=f"{what}={{{names[0]!r}: ['accuracy']}}",
+        )
+
+    def _check_keys(self, value: Mapping[str, Any], what: str) -> None:
+        names = self.names
+        for key in value:
+            if key not in names:
+                raise ConfigError(
+                    f"compile: {what} names the output '{key}', which the model does not have."
+                    f"{did_you_mean(key, names)}",
+                    fix=f"its outputs are {', '.join(map(repr, names))}",
+                )
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def total_loss(
+        self, y_true: Any, y_pred: Any, sample_weight: Any, names: Sequence[str] | None
+    ) -> Any:
+        """Return the weighted sum of the losses of one batch, and note those of each output.
+
+        Raises:
+            ShapeError: a target does not fit its output.
+        """
+        targets = self.resolve(y_pred, names, y_true)
+        truths = self.match(y_true, "targets")
+        weights = self.match(sample_weight, "sample weights")
+        total: Any = None
+        for target, truth, prediction, weight in zip(
+            targets, truths, tree.flatten(y_pred), weights, strict=True
+        ):
+            if target.loss is None or truth is None:
+                continue
+            try:
+                value = target.loss(truth, prediction, weight)
+            except ShapeError as error:
+                if error.located:
+                    raise
+                raise error.at(f"output '{target.name}':") from error
+            if target.weight is not None:
+                value = value * target.weight
+            if target.tracker is not None:
+                target.tracker.update_state(value, sample_weight=_batch_size(prediction))
+            total = value if total is None else total + value
+        if total is None and any(target.loss is not None for target in targets):
+            raise DataError(
+                "there are losses but no targets.", fix="pass y, or an iterable of (x, y)"
+            )
+        return total
+
+    def update_metrics(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
+        """Add one batch to the metrics."""
+        if self.targets is None:
+            return
+        truths = self.match(y_true, "targets")
+        weights = self.match(sample_weight, "sample weights")
+        for target, truth, prediction, weight in zip(
+            self.targets, truths, tree.flatten(y_pred), weights, strict=True
+        ):
+            if truth is None:
+                continue
+            for metric in target.metrics:
+                metric.update_state(truth, prediction)
+            for metric in target.weighted_metrics:
+                metric.update_state(truth, prediction, sample_weight=weight)
+
+    def track_loss(self, loss: Any, y_pred: Any) -> None:
+        """Add the total loss of one batch to its mean over the epoch."""
+        first = next((leaf for leaf in tree.flatten(y_pred) if leaf is not None), None)
+        self.loss_tracker.update_state(loss, sample_weight=_batch_size(first))
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Make the metrics' variables, for shapes of targets and predictions."""
+        truths = self.match(y_true, "targets")
+        for target, truth, prediction in zip(
+            self.targets or [], truths, tree.flatten(y_pred), strict=True
+        ):
+            if truth is None:
+                continue
+            for metric in [*target.metrics, *target.weighted_metrics]:
+                metric.build(tuple(jnp.shape(truth)), tuple(jnp.shape(prediction)))
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Every metric, the losses' trackers first."""
+        found = [self.loss_tracker]
+        for target in self.targets or []:
+            found += [target.tracker] if target.tracker is not None else []
+        for target in self.targets or []:
+            found += [*target.metrics, *target.weighted_metrics]
+        return list({id(metric): metric for metric in found}.values())
+
+    def results(self) -> dict[str, Any]:
+        """Return name -> value of every metric."""
+        found: dict[str, Any] = {"loss": self.loss_tracker.result()}
+        targets = self.targets or []
+        for target in targets:
+            if target.tracker is not None:
+                found[target.tracker.name] = target.tracker.result()
+        several = len(targets) > 1
+        for attribute in ("metrics", "weighted_metrics"):
+            for target in targets:
+                for metric in getattr(target, attribute):
+                    name = f"{target.name}_{metric.name}" if several else metric.name
+                    if name in found and attribute == "weighted_metrics":
+                        name = f"weighted_{name}"
+                    _add_result(found, name, metric.result())
+        return found
+
+
+def _add_result(found: dict[str, Any], name: str, result: Any) -> None:
+    if isinstance(result, Mapping):
+        for key, value in result.items():
+            _add_result(found, str(key), value)
+        return
+    unique, count = name, 0
+    while unique in found:
+        count += 1
+        unique = f"{name}_{count}"
+    found[unique] = result
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return tree.flatten(value) if isinstance(value, list | tuple) else [value]
+
+
+def _names_of(y_pred: Any, count: int) -> list[str]:
+    if isinstance(y_pred, Mapping):
+        return ["/".join(path) for path, _ in tree.leaves_with_path(y_pred)]
+    return ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
+
+
+def _batch_size(array: Any) -> Any:
+    shape = jnp.shape(array)
+    return shape[0] if shape else 1

@@ -11,10 +11,9 @@ from plait.core.variable import Variable
 from plait.errors import ArgumentTypeError, ConfigError, did_you_mean
 
 
-class Options(TypedDict, total=False):
-    """The arguments that every optimizer takes; see `Optimizer`."""
+class OtherOptions(TypedDict, total=False):
+    """The arguments that every optimizer takes, without weight decay; see `Optimizer`."""
 
-    weight_decay: float | None
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
@@ -24,6 +23,12 @@ class Options(TypedDict, total=False):
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
     name: str | None
+
+
+class Options(OtherOptions, total=False):
+    """The arguments that every optimizer takes; see `Optimizer`."""
+
+    weight_decay: float | None
 
 
 def refuse(owner: object, unknown: Iterable[str], known: Iterable[str]) -> NoReturn:

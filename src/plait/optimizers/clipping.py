@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from plait.errors import ConfigError
 
@@ -57,7 +56,7 @@ def _by_value(grads: Mapping[str, Any], limit: float) -> Gradients:
 
 
 def _by_global_norm(grads: Mapping[str, Any], limit: float) -> Gradients:
-    norm = optax.global_norm(grads)
+    norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in grads.values()))
     # norm - norm is NaN when a gradient is not finite, so that no variable hides it (as in Keras).
     scale = limit / jnp.maximum(norm, limit) + (norm - norm)
     return {path: (g * scale).astype(g.dtype) for path, g in grads.items()}

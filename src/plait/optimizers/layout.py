@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import optax
+from jax.tree_util import DictKey
 
 
 class Layout:
@@ -22,8 +23,8 @@ class Layout:
         params: path -> array, or anything with a shape and a dtype.
 
     Attributes:
-        leaves: name -> shape and dtype; the leaves of one variable stand together, in the order
-            of `params`, and those of no variable stand last.
+        ordered: the names; those of one variable stand together, in the order of `params`, and
+            those of no variable stand last.
     """
 
     def __init__(
@@ -31,35 +32,33 @@ class Layout:
     ) -> None:
         shapes = {path: jax.ShapeDtypeStruct(p.shape, p.dtype) for path, p in params.items()}
         tree = jax.eval_shape(transformation.init, shapes)
-        found, self.structure = jax.tree_util.tree_flatten_with_path(tree)
+        self._structure: Any
+        found, self._structure = jax.tree_util.tree_flatten_with_path(tree)
         owners, ways = [], []
         for keys, _ in found:
-            parts = [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in keys]
-            owner = next((part for part in parts if part in shapes), None)
-            owners.append(owner)
-            ways.append([part for part in parts if part != owner])
+            owned = [k for k in keys if isinstance(k, DictKey) and k.key in shapes][:1]
+            owners.append(owned[0].key if owned else None)
+            ways.append([jax.tree_util.keystr((k,), simple=True) for k in keys if k not in owned])
         short = [
             _join(owner, [part for part in way if not part.isdigit()][-1:] or ["state"])
             for owner, way in zip(owners, ways, strict=True)
         ]
         counts = Counter(short)
-        self.names = [
+        self._names = [
             name if counts[name] == 1 else _join(owner, way)
             for name, owner, way in zip(short, owners, ways, strict=True)
         ]
         order = {path: i for i, path in enumerate(params)}
         ranks = [len(order) if owner is None else order[owner] for owner in owners]
-        self.leaves = {
-            self.names[i]: found[i][1] for i in sorted(range(len(found)), key=ranks.__getitem__)
-        }
+        self.ordered = [self._names[i] for i in sorted(range(len(ranks)), key=ranks.__getitem__)]
 
     def state(self, values: Mapping[str, Any]) -> Any:
         """Return the optax state that holds the values of these names."""
-        return self.structure.unflatten([values[name] for name in self.names])
+        return self._structure.unflatten([values[name] for name in self._names])
 
     def values(self, state: Any) -> dict[str, Any]:
         """Return name -> leaf of an optax state."""
-        return dict(zip(self.names, self.structure.flatten_up_to(state), strict=True))
+        return dict(zip(self._names, self._structure.flatten_up_to(state), strict=True))
 
 
 def _join(owner: str | None, parts: list[str]) -> str:

@@ -1,8 +1,4 @@
-"""The base of the optimizers: an optax transformation, its state in variables, and one update.
-
-`Optimizer.init` and `Optimizer.update` are pure functions on dictionaries; `apply` is the same
-update on variables. The order of things within an update is Keras 3's.
-"""
+"""The base of the optimizers: the pure update, with its state and parameters in variables."""
 
 from __future__ import annotations
 
@@ -10,48 +6,23 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from plait.core.naming import auto_name, snake_case
-from plait.core.registry import Configurable
 from plait.core.scope import current_scope
 from plait.core.variable import Variable
-from plait.errors import (
-    ArgumentTypeError,
-    ConfigError,
-    DataError,
-    NotBuiltError,
-    ShapeError,
-    did_you_mean,
-)
+from plait.errors import ArgumentTypeError, ConfigError, DataError, NotBuiltError, ShapeError
+from plait.optimizers import arguments
+from plait.optimizers.arguments import Options
 from plait.optimizers.clipping import clipper
-from plait.optimizers.layout import Layout
-from plait.optimizers.transformation import full
-
-Arrays = dict[str, Any]
+from plait.optimizers.pure import Arrays, PureOptimizer
 
 
-class Options(TypedDict, total=False):
-    """The arguments that every optimizer takes; see `Optimizer`."""
-
-    weight_decay: float | None
-    clipnorm: float | None
-    clipvalue: float | None
-    global_clipnorm: float | None
-    use_ema: bool
-    ema_momentum: float
-    ema_overwrite_frequency: int | None
-    loss_scale_factor: float | None
-    gradient_accumulation_steps: int | None
-    name: str | None
-
-
-class Optimizer(Configurable):
+class Optimizer(PureOptimizer):
     """Change variables against their gradients.
 
     A subclass implements `transformation`. The state is a set of variables named by path: the
@@ -75,6 +46,9 @@ class Optimizer(Configurable):
             their gradients.
         name: default: the class in snake case.
 
+    Attributes:
+        slots: the state that belongs to variables, by path.
+
     Raises:
         ConfigError: a number outside its range, or two ways to clip.
         ArgumentTypeError: an unknown argument, or a learning rate that is none.
@@ -82,10 +56,63 @@ class Optimizer(Configurable):
     Example:
         >>> import optax
         >>> from plait.core.variable import Variable
-        >>> from plait.optimizers import Optimizer
-        >>> from plait.optimizers.transformation import scale_by_learning_rate
+        >>> from plait.optimizers import Optimizer, scale_by_learning_rate
         >>> class SignDescent(Optimizer):
-        ...     # -- the learning rate and the count ----------------------------------------------------
+        ...     def transformation(self):
+        ...         return optax.chain(optax.scale_by_sign(), scale_by_learning_rate())
+        >>> weight = Variable([1.0, 1.0], name="weight")
+        >>> SignDescent(learning_rate=0.5).apply([np.array([3.0, -4.0])], [weight])
+        >>> weight.numpy().tolist()
+        [0.5, 1.5]
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        if unknown:
+            known = (set(self._captured) | set(Options.__annotations__)) - set(unknown)
+            arguments.refuse(self, unknown, sorted(known))
+        arguments.check_range(self, "ema_momentum", ema_momentum, 0, 1)
+        arguments.check_whole(self, "ema_overwrite_frequency", ema_overwrite_frequency, 1)
+        arguments.check_whole(self, "gradient_accumulation_steps", gradient_accumulation_steps, 2)
+        clipper(clipnorm, clipvalue, global_clipnorm)
+        self.name = name or auto_name(snake_case(type(self).__name__))
+        self.weight_decay = weight_decay
+        self.clipnorm, self.clipvalue = clipnorm, clipvalue
+        self.global_clipnorm = global_clipnorm
+        self.use_ema, self.ema_momentum = use_ema, ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.built = False
+        self.slots: dict[str, Variable] = {}
+        self._optimized: dict[str, Variable] = {}
+        self._undecayed: tuple[set[Variable], re.Pattern[str] | None] = (set(), None)
+        self._compiled: Callable[..., Any] | None = None
+        self._iteration = self._scalar("iteration", 0, "int32")
+        self._learning_rate: Variable | Callable[..., Any] = (
+            learning_rate
+            if callable(learning_rate)
+            else self._scalar("learning_rate", arguments.number(self, learning_rate), "float32")
+        )
+
+    def _scalar(self, name: str, value: Any, dtype: str) -> Variable:
+        path = f"{self.name}/{name}"
+        return Variable(value, (), dtype, trainable=False, autocast=False, name=name, path=path)
+
+    # -- the learning rate and the count ----------------------------------------------------
 
     @property
     def learning_rate(self) -> Any:
@@ -96,27 +123,30 @@ class Optimizer(Configurable):
         Raises:
             ArgumentTypeError: a number is set where there is a schedule.
         """
-        return self._rate(self._iteration.value)
+        rate = self._learning_rate
+        return rate if isinstance(rate, Variable) else _scheduled(rate, self._iteration.value)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         if callable(value):
-            self._learning_rate = value
+            self._captured["learning_rate"] = self._learning_rate = value
             self._compiled = None
         elif isinstance(self._learning_rate, Variable):
-            self._learning_rate.assign(value)
+            self._learning_rate.assign(arguments.number(self, value))
         else:
             raise ArgumentTypeError(
-                f"the learning rate of optimizer '{self.name}' follows "
-                f"{_shown(self._learning_rate)}, so it cannot be set to a number.",
-                fix=f"make it with a number: {type(self).__name__}(learning_rate=0.001)",
+                f"the learning rate of optimizer '{self.name}' follows a schedule "
+                f"({type(self._learning_rate).__name__}), so it cannot be set to {value!r}.",
+                fix=f"make it with a number, {type(self).__name__}(learning_rate=0.001), "
+                "or set a new schedule",
             )
 
-    def _rate(self, iteration: Any) -> Any:
+    def rate(self, state: Mapping[str, Any]) -> Any:
+        """Return the learning rate of the next update."""
         rate = self._learning_rate
         if isinstance(rate, Variable):
-            return rate
-        return rate(iteration) if inspect.signature(rate).parameters else rate()
+            return state["learning_rate"]
+        return _scheduled(rate, state["iteration"])
 
     @property
     def iterations(self) -> Any:
@@ -131,15 +161,20 @@ class Optimizer(Configurable):
     def state(self) -> dict[str, Variable]:
         """The whole state by name: ``iteration``, ``learning_rate`` if it is a number, slots."""
         rate = self._learning_rate
-        own = {"iteration": self._iteration}
-        if isinstance(rate, Variable):
-            own["learning_rate"] = rate
-        return {**own, **self.slots}
+        own = {"learning_rate": rate} if isinstance(rate, Variable) else {}
+        return {"iteration": self._iteration, **own, **self.slots}
 
     @property
     def variables(self) -> list[Variable]:
         """The variables of `state`."""
         return list(self.state.values())
+
+    def init(self, params: Mapping[str, Any]) -> Arrays:
+        """Return the state that `update` starts from, for parameters by path."""
+        rate = self._learning_rate
+        own = {"learning_rate": rate.value} if isinstance(rate, Variable) else {}
+        state = {"iteration": np.int32(0), **own, **self.init_slots(params)}
+        return {name: jnp.array(value) for name, value in state.items()}
 
     def build(self, variables: Mapping[str, Variable] | Sequence[Variable]) -> None:
         """Make the slots for the variables to optimize.
@@ -150,52 +185,32 @@ class Optimizer(Configurable):
         Args:
             variables: by path; or a sequence, whose own paths count (made unique by position).
         """
-        named = _by_path(variables)
+        named = arguments.by_path(variables)
         if self.built and named == self._optimized:
             return
-        specs = self._specs(named)
-        values: Arrays = {}
-
-        def initial(name: str) -> Any:
-            # Computed together when the first is needed; each is handed out once.
-            if not values:
-                params = {path: v.concrete_value() for path, v in named.items()}
-                made = self.init(params)
-                values.update({slot: made[slot] for slot in fresh})
-            return values.pop(name)
-
+        specs = self._slot_specs(named)
         kept = {
-            name: self.slots[name]
-            for name, spec in specs.items()
-            if name in self.slots
-            and (self.slots[name].shape, self.slots[name].dtype) == (spec.shape, str(spec.dtype))
+            name: slot
+            for name, slot in self.slots.items()
+            if name in specs and (slot.shape, slot.dtype) == specs[name]
         }
-        fresh = [name for name in specs if name not in kept]
-        self.slots = {
-            name: kept[name]
-            if name in kept
-            else Variable(
-                lambda shape, dtype, name=name: initial(name),
-                shape=spec.shape,
-                dtype=spec.dtype,
-                trainable=False,
-                autocast=False,
-                name=name.rsplit("/", 1)[-1],
-                path=name,
-            )
-            for name, spec in specs.items()
-        }
+        fresh = _fresh_slots({name: spec for name, spec in specs.items() if name not in kept},
+                             lambda: self.init_slots(_concrete(named)))  # fmt: skip
+        slots = kept | fresh
+        self.slots = {name: slots[name] for name in specs}
         self._optimized, self.built, self._compiled = named, True, None
 
-    def _scalar(self, name: str, value: Any, dtype: str) -> Variable:
-        return Variable(
-            value,
-            dtype=dtype,
-            trainable=False,
-            autocast=False,
-            name=name,
-            path=f"{self.name}/{name}",
-        )
+    def _slot_specs(self, variables: Mapping[str, Variable]) -> dict[str, tuple[Any, str]]:
+        names: list[str] = []
+
+        def values(params: Arrays) -> list[Any]:
+            slots = self.init_slots({path: params[path] for path in variables})
+            names.extend(slots)
+            return list(slots.values())
+
+        shapes = {p: jax.ShapeDtypeStruct(v.shape, v.dtype) for p, v in variables.items()}
+        specs = jax.eval_shape(values, shapes)
+        return {n: (s.shape, s.dtype.name) for n, s in zip(names, specs, strict=True)}
 
     # -- the update -------------------------------------------------------------------------
 
@@ -229,17 +244,17 @@ class Optimizer(Configurable):
                 f"optimizer '{self.name}' has gradients but knows no variables yet.",
                 fix="optimizer.build(model.trainable_variables), or pass them to apply",
             )
-        given = self._paired(grads, trainable_variables)
+        given = self._pair(grads, trainable_variables)
         paths = self._optimized if self.use_ema else given
-        params = {path: self._optimized[path] for path in paths}
-        state = self.state
+        params, state = {path: self._optimized[path] for path in paths}, self.state
         if current_scope() is None:
             self._apply_concretely(given, state, params)
             return
-        new = self.update(given, _values(state), _values(params))
-        for variables, values in zip((params, state), new, strict=True):
-            for name, variable in variables.items():
-                variable.assign(values[name])
+        new_params, new_state = self.update(given, _values(state), _values(params))
+        for path, variable in params.items():
+            variable.assign(new_params[path])
+        for name, variable in state.items():
+            variable.assign(new_state[name])
 
     def _apply_concretely(
         self, grads: Arrays, state: dict[str, Variable], params: dict[str, Variable]
@@ -261,7 +276,7 @@ class Optimizer(Configurable):
         for name, variable in state.items():
             variable.store(new_state[name])
 
-    def _paired(self, grads: list[Any], variables: Sequence[Variable] | None) -> Arrays:
+    def _pair(self, grads: list[Any], variables: Sequence[Variable] | None) -> Arrays:
         paths = {variable: path for path, variable in self._optimized.items()}
         chosen = list(paths if variables is None else variables)
         if len(grads) != len(chosen):
@@ -284,7 +299,7 @@ class Optimizer(Configurable):
                     f"{np.shape(gradient)}."
                 )
             else:
-                given[paths[variable]] = jnp.asarray(gradient)
+                given[paths[variable]] = gradient
         if not given:
             raise DataError(
                 "no variable has a gradient: the loss depends on none of them.",
@@ -313,6 +328,11 @@ class Optimizer(Configurable):
             if variable in paths:
                 variable.assign(self.slots[f"{paths[variable]}/average"])
 
+    def constraint(self, path: str) -> Callable[[Any], Any] | None:
+        """Return the constraint of the variable at `path`, or None."""
+        variable = self._optimized.get(path)
+        return None if variable is None else variable.constraint
+
     def exclude_from_weight_decay(
         self,
         var_list: Iterable[Variable] | None = None,
@@ -329,30 +349,71 @@ class Optimizer(Configurable):
         self._undecayed = (set(var_list or ()), pattern)
         self._compiled = None
 
-    def _is_undecayed(self, path: str) -> bool:
+    def is_decayed(self, path: str) -> bool:
+        """Return whether weight decay is for the variable at `path`."""
         variables, pattern = self._undecayed
         variable = self._optimized.get(path)
         name = path.rsplit("/", 1)[-1] if variable is None else variable.name
-        return variable in variables or (pattern is not None and bool(pattern.search(name)))
+        return variable not in variables and not (pattern and pattern.search(name))
 
     # -- configuration ----------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments as plain data, with the learning rate and name of now."""
-        config = super().get_config()
-        if isinstance(self._learning_rate, Variable):
-            config["learning_rate"] = float(self._learning_rate.value)
-        return {**config, "name": self.name}
+        """Return the arguments as plain data, with the learning rate of now."""
+        rate = self._learning_rate
+        now = {"learning_rate": float(rate.value)} if isinstance(rate, Variable) else {}
+        return {**super().get_config(), **now, "name": self.name}
 
     def clone(self, **changes: Any) -> Self:
         """Make an optimizer with the same configuration, and no state."""
         rate = self._learning_rate
-        now = float(rate.value) if isinstance(rate, Variable) else rate
-        return super().clone(**{"learning_rate": now, **changes})
+        now = {"learning_rate": float(rate.value)} if isinstance(rate, Variable) else {}
+        return super().clone(**{**now, **changes})
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
-        if self.__dict__.get("_constructed") and not name.startswith("_"):
-            if name in self._captured or name in Options.__annotations__:
-                self._captured[name] = value
-                object.__setattr__(self, "_compiled", None)
+        known = name in self._captured or name in Options.__annotations__
+        if known and name != "learning_rate" and self.__dict__.get("_constructed"):
+            self._captured[name] = value
+            self._compiled = None
+
+
+def _scheduled(schedule: Callable[..., Any], iteration: Any) -> Any:
+    return schedule(iteration) if inspect.signature(schedule).parameters else schedule()
+
+
+def _values(variables: Mapping[str, Variable]) -> Arrays:
+    return {name: variable.value for name, variable in variables.items()}
+
+
+def _concrete(variables: Mapping[str, Variable]) -> Arrays:
+    return {path: variable.concrete_value() for path, variable in variables.items()}
+
+
+def _fresh_slots(
+    specs: Mapping[str, tuple[Any, str]], init: Callable[[], Arrays]
+) -> dict[str, Variable]:
+    """Make slots whose values are computed together when one is first needed."""
+    values: Arrays = {}
+
+    def initializer(name: str) -> Callable[..., Any]:
+        def initial(shape: Any, dtype: Any) -> Any:
+            if name not in values:
+                made = init()
+                values.update({slot: made[slot] for slot in specs})
+            return values.pop(name)
+
+        return initial
+
+    return {
+        name: Variable(
+            initializer(name),
+            shape,
+            dtype,
+            trainable=False,
+            autocast=False,
+            name=name.rsplit("/", 1)[-1],
+            path=name,
+        )
+        for name, (shape, dtype) in specs.items()
+    }

@@ -30,6 +30,7 @@ def per_variable(init: Init, update: Update) -> optax.GradientTransformationExtr
         return jax.tree.map(init, params)
 
     def update_all(grads: Any, state: Any, params: Any = None, **numbers: Any) -> tuple[Any, Any]:
+        structure: Any
         gradients, structure = jax.tree.flatten(grads)
         changes, slots = [], []
         for gradient, old, variable in zip(

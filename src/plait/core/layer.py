@@ -150,9 +150,7 @@ class Layer(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if "_variables" not in self.__dict__ and isinstance(value, Layer | Variable):
             _require_super(type(self))
-        if self.__dict__.get("_constructed") and name in self.__dict__.get("_captured", ()):
-            self._captured[name] = value
-        object.__setattr__(self, name, value)
+        super().__setattr__(name, value)
         _mark_changed(self)
 
     # -- dtypes -----------------------------------------------------------------------------

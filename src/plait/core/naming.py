@@ -14,7 +14,7 @@ def snake_case(name: str) -> str:
     """Return ``batch_normalization`` for ``BatchNormalization``."""
     name = re.sub(r"\W+", "", name)
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().strip("_")
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().strip("_")
 
 
 def auto_name(prefix: str) -> str:

@@ -20,6 +20,18 @@ from plait.errors import ArgumentTypeError, ConfigError, did_you_mean
 
 T = TypeVar("T")
 
+_ROOMS = (
+    "initializers",
+    "regularizers",
+    "constraints",
+    "activations",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "models",
+)
+
 _classes: dict[tuple[str, str], type] = {}
 _functions: dict[tuple[str, str], Callable[..., Any]] = {}
 _custom: dict[str, Any] = {}
@@ -43,6 +55,11 @@ class Configurable:
         module = cls.__module__
         if module.startswith("plait."):
             _classes.setdefault((_room(module), cls.__name__), cls)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        if self.__dict__.get("_constructed") and name in self._captured:
+            self._captured[name] = value
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as plain data (see `serialize`)."""
@@ -124,6 +141,8 @@ def _room(module: str) -> str:
 
 def _keras_module(module: str) -> str:
     room = _room(module)
+    if module == "plait.optimizers.schedules":
+        return "keras.optimizers.schedules"
     return "keras" if room == "core" else f"keras.{room}"
 
 
@@ -256,14 +275,17 @@ def deserialize(value: Any, room: str | None = None) -> Any:
     name = value["class_name"]
     if name == "__tuple__":
         return tuple(deserialize(item, room) for item in value.get("items", value.get("config")))
-    if name == "__numpy__":
+    if name in ("__numpy__", "__tensor__"):
         return np.array(value["config"]["value"], dtype=value["config"]["dtype"])
     if name == "__slice__":
         return slice(*value["items"])
     if name == "__ellipsis__":
         return Ellipsis
     if name == "function":
-        return find_function(value.get("registered_name") or value["config"], room)
+        registered = value.get("registered_name")
+        return find_function(
+            value["config"] if registered in (None, "function") else registered, room
+        )
     cls = find_class(value, room)
     config = value.get("config") or {}
     return cls.from_config(config) if hasattr(cls, "from_config") else cls(**config)
@@ -279,11 +301,11 @@ def find_class(value: Mapping[str, Any], room: str | None = None) -> Any:
     module = value.get("module") or ""
     if module.startswith(("keras.", "plait.")):
         rooms.insert(0, module.split(".")[1])
-    if not any((candidate, name) in _classes for candidate in rooms):
-        load_rooms()
     for candidate in rooms:
+        load_rooms(candidate)
         if (candidate, name) in _classes:
             return _classes[candidate, name]
+    load_rooms()
     matches = [cls for (_, known), cls in _classes.items() if known == name]
     if matches and not module.startswith("builtins"):
         return matches[0]
@@ -301,12 +323,10 @@ def find_function(name: str, room: str | None = None) -> Any:
     custom = find_custom(name)
     if custom is not None:
         return custom
-    for prepare in (None, load_rooms):
-        if prepare is not None:
-            prepare()
-        for (known_room, known), function in _functions.items():
-            if known == name and room in (None, known_room):
-                return function
+    load_rooms(*([room] if room else []))
+    for (known_room, known), function in _functions.items():
+        if known == name and room in (None, known_room):
+            return function
     raise ConfigError(
         f"the configuration names the function {name!r}, which is neither plait's nor registered.",
         fix=f"custom_objects={{{name!r}: {name}}}",
@@ -318,11 +338,11 @@ def resolve(room: str, identifier: Any) -> Any:
     return importlib.import_module(f"plait.{room}").get(identifier)
 
 
-def load_rooms() -> None:
-    """Import the rooms whose classes a configuration may name."""
-    for room in ("initializers", "regularizers", "constraints", "activations", "layers", "losses",
-                 "metrics", "optimizers", "models"):  # fmt: skip
-        importlib.import_module(f"plait.{room}")
+def load_rooms(*rooms: str) -> None:
+    """Import the rooms whose classes a configuration may name; by default all of them."""
+    for room in _ROOMS:
+        if not rooms or room in rooms:
+            importlib.import_module(f"plait.{room}")
 
 
 def lookup(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from plait.core.layer import Layer
@@ -47,6 +47,7 @@ class Sequential(Model):
         self._input: InputLayer | None = None
         self._stack: list[Layer] = []
         self._tensors: list[SymbolicTensor] = []
+        self._names: dict[str, Layer] = {}
         if layers is None:
             return
         if isinstance(layers, Layer) or not isinstance(layers, list | tuple):
@@ -77,7 +78,15 @@ class Sequential(Model):
             self._take_input(layer)
             self._replace([], first_changed=0)
             return
-        self.insert(len(self._stack), layer)
+        layer = self._as_layer(layer)
+        self._check_name(layer, self._names)
+        if self._tensors:
+            self._tensors.append(self._extend(layer, self._tensors[-1]))
+            self._stack.append(layer)
+            self._names[layer.name] = layer
+            self._set_chain()
+        else:
+            self._replace([*self._stack, layer], first_changed=len(self._stack))
 
     def insert(self, index: int, layer: Any) -> None:
         """Insert a layer in front of position `index`; the weights of the others stay."""
@@ -173,23 +182,8 @@ class Sequential(Model):
         """Take a new list of layers; on any error nothing has changed."""
         names: dict[str, Layer] = {}
         for layer in stack:
-            other = names.get(layer.name)
-            if other is layer:
-                raise GraphError(
-                    f"{layer.describe()} is twice in Sequential '{self.name}', which uses each "
-                    "layer once.",
-                    fix="a layer used twice is a Model: y = shared(shared(x)); Model(x, y)",
-                )
+            self._check_name(layer, names)
             names[layer.name] = layer
-            if other is not None:
-                raise GraphError(
-                    f"two layers of Sequential '{self.name}' are named '{layer.name}'.",
-                    details=[
-                        ("first ", other.describe()),
-                        ("second", layer.describe()),
-                    ],
-                    fix=f"give one of them another name: name='{layer.name}_2'",
-                )
         source = self._input or _declared_input(stack)
         tensors: list[SymbolicTensor] = []
         if source is not None:
@@ -199,9 +193,27 @@ class Sequential(Model):
                 tensors = [source.output]
             for layer in stack[len(tensors) - 1 :]:
                 tensors.append(self._extend(layer, tensors[-1]))
-        self._input, self._stack, self._tensors = source, stack, tensors
+        self._input, self._stack, self._tensors, self._names = source, stack, tensors, names
+        self._set_chain()
+
+    def _set_chain(self) -> None:
         self._graph = None
-        self.built = bool(tensors) and bool(stack)
+        self.built = bool(self._tensors) and bool(self._stack)
+
+    def _check_name(self, layer: Layer, names: Mapping[str, Layer]) -> None:
+        other = names.get(layer.name)
+        if other is layer:
+            raise GraphError(
+                f"{layer.describe()} is twice in Sequential '{self.name}', which uses each layer "
+                "once.",
+                fix="a layer used twice is a Model: y = shared(shared(x)); Model(x, y)",
+            )
+        if other is not None:
+            raise GraphError(
+                f"two layers of Sequential '{self.name}' are named '{layer.name}'.",
+                details=[("first ", other.describe()), ("second", layer.describe())],
+                fix=f"give one of them another name: name='{layer.name}_2'",
+            )
 
     def _extend(self, layer: Layer, tensor: SymbolicTensor) -> SymbolicTensor:
         many = isinstance(layer, Model) and layer.has_graph and len(layer.inputs) > 1

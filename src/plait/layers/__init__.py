@@ -10,10 +10,49 @@ from plait.core import registry
 from plait.core.layer import Layer
 from plait.core.spec import InputSpec
 from plait.layers.activation_layers import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from plait.layers.attention import AdditiveAttention, Attention
+from plait.layers.batch_normalization import BatchNormalization
 from plait.layers.concatenate import Concatenate, concatenate
+from plait.layers.convolution import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Convolution1D,
+    Convolution2D,
+    Convolution3D,
+)
 from plait.layers.dense import Dense, EinsumDense
+from plait.layers.depthwise import (
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+    SeparableConvolution1D,
+    SeparableConvolution2D,
+)
+from plait.layers.dropout import (
+    AlphaDropout,
+    Dropout,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from plait.layers.embedding import Embedding
 from plait.layers.feature_normalization import Normalization
+from plait.layers.global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalAvgPool1D,
+    GlobalAvgPool2D,
+    GlobalAvgPool3D,
+    GlobalMaxPool1D,
+    GlobalMaxPool2D,
+    GlobalMaxPool3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
 from plait.layers.input import Input, InputLayer
 from plait.layers.lambda_layer import Lambda
 from plait.layers.masking import Masking
@@ -33,7 +72,29 @@ from plait.layers.merging import (
     multiply,
     subtract,
 )
+from plait.layers.multi_head_attention import MultiHeadAttention
+from plait.layers.normalization import (
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from plait.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    AvgPool1D,
+    AvgPool2D,
+    AvgPool3D,
+    MaxPool1D,
+    MaxPool2D,
+    MaxPool3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
 from plait.layers.preprocessing import CategoryEncoding, Rescaling
+from plait.layers.regularization import ActivityRegularization, GaussianDropout, GaussianNoise
 from plait.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Reshape
 from plait.layers.spatial import (
     Cropping1D,
@@ -45,6 +106,14 @@ from plait.layers.spatial import (
     ZeroPadding1D,
     ZeroPadding2D,
     ZeroPadding3D,
+)
+from plait.layers.transposed import (
+    Conv1DTranspose,
+    Conv2DTranspose,
+    Conv3DTranspose,
+    Convolution1DTranspose,
+    Convolution2DTranspose,
+    Convolution3DTranspose,
 )
 
 

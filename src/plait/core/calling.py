@@ -116,7 +116,7 @@ def _raise_named(
         for name in kwargs:
             if name not in signature.parameters:
                 hint = did_you_mean(name, signature.parameters)
-        shown = f"{layer.name}{signature}"
+        shown = f"{layer.name}({', '.join(signature.parameters)})"
         raise ArgumentTypeError(f"{who}: {mismatch}.{hint}", fix=f"call it as {shown}") from None
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     base = ArgumentTypeError if isinstance(error, TypeError) else ShapeError
@@ -299,6 +299,7 @@ def compiled(layer: Layer) -> _Compiled:
 
 def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     """Run on arrays through one compiled function for each structure of arguments."""
+    args = _arrays_first(layer, args)
     leaves = tree.flatten((args, kwargs))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return _call_in_foreign_trace(layer, args, kwargs)
@@ -328,6 +329,23 @@ def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     object.__setattr__(layer, "_losses", losses)
     masks.attach(outputs, output_masks)
     return outputs
+
+
+def _arrays_first(layer: Layer, args: Args) -> Args:
+    """Return the arguments with numbers written out as the input made an array."""
+    if not args or any(is_array(leaf) for leaf in tree.flatten(args[0])):
+        return args
+    first = args[0]
+    numbers = [leaf for leaf in tree.flatten(first) if isinstance(leaf, int | float)]
+    if isinstance(first, list | tuple) and numbers:
+        return (np.asarray(first), *args[1:])
+    if first is None or isinstance(first, int | float | str | bytes):
+        shown = repr(first) if not isinstance(first, str) else f"the text {first!r}"
+        raise ArgumentTypeError(
+            f"{layer.describe(user_location())} takes arrays or symbolic tensors; received {shown}.",
+            fix=f"{layer.name}(np.asarray(...)), or {layer.name}(plait.Input(shape=...))",
+        )
+    return args
 
 
 def _take_back(variables: list[Variable]) -> None:

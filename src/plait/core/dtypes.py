@@ -82,8 +82,10 @@ def standardize(dtype: Any) -> str:
     """Return the name of a dtype given as a name, a NumPy or JAX dtype; None is the default float."""
     if dtype is None:
         return floatx()
-    if isinstance(dtype, str) and dtype in ("float", "int"):
-        return floatx() if dtype == "float" else "int32"
+    if dtype is float or (isinstance(dtype, str) and dtype == "float"):
+        return floatx()
+    if dtype is int or (isinstance(dtype, str) and dtype == "int"):
+        return "int32"
     try:
         return jnp.dtype(dtype).name
     except TypeError as error:

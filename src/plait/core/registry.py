@@ -367,7 +367,7 @@ def lookup(
         if found is None:
             raise ConfigError(
                 f"there is no {what} named {identifier!r}.{did_you_mean(identifier, table)}",
-                fix=f"one of {', '.join(sorted(table))}",
+                fix=_one_of(table),
             )
         return found() if isinstance(found, type) else found
     if isinstance(identifier, Mapping):
@@ -378,5 +378,11 @@ def lookup(
         return identifier
     raise ArgumentTypeError(
         f"a {what} is a name, a function or an object, not {type(identifier).__name__}.",
-        fix=f"one of {', '.join(sorted(table))}",
+        fix=_one_of(table),
     )
+
+
+def _one_of(table: Mapping[str, Any]) -> str:
+    shown = [name for name in table if name.islower() or name.lower() not in table]
+    plain = [name for name in shown if name.islower()]
+    return f"one of {', '.join(sorted(shown if len(shown) < 20 else plain))}"

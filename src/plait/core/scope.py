@@ -133,6 +133,7 @@ def value_and_grad(
         What `function` returned, and a list of gradients in the order of `variables`.
     """
     outer = current_scope()
+    assigned: list[Variable] = []
 
     def traced(values: list[Any]) -> tuple[Any, Any]:
         bound = dict(zip(variables, values, strict=True))
@@ -140,11 +141,12 @@ def value_and_grad(
         with scope:
             result = function()
         loss = result[0] if has_aux else result
-        return loss, (result, scope.changed, scope.losses)
+        assigned[:] = scope.changed
+        return loss, (result, [*scope.changed.values()], scope.losses)
 
     values = [outer.read(v) if outer is not None else v.concrete_value() for v in variables]
     (_, (result, changed, losses)), grads = jax.value_and_grad(traced, has_aux=True)(values)
-    for variable, value in changed.items():
+    for variable, value in zip(assigned, changed, strict=True):
         variable.assign(value)
     if outer is not None:
         outer.losses += losses

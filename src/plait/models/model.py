@@ -91,6 +91,11 @@ class Model(Trainer, Layer):
         return self._graph is not None
 
     @property
+    def computes(self) -> bool:
+        """Whether it can be called: it has a graph, or a `call` of its own."""
+        return self.has_graph or type(self).call is not Model.call
+
+    @property
     def inputs(self) -> list[SymbolicTensor]:
         """The symbolic inputs, flat."""
         return list(self.graph.inputs)

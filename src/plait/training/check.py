@@ -43,7 +43,7 @@ class Checker:
         """
         x, y, _ = batch
         objective = self.model.objective
-        if self._seen and self._whole:
+        if (self._seen and self._whole) or not self.model.computes:
             return
         targets = y
         if not self._seen:
@@ -104,7 +104,7 @@ class Checker:
             )
 
     def _raise_per_position(self, name: str, output: Any, target: Any) -> None:
-        model = self.model
+        model, output = self.model, (None, *output[1:])
         what = "pixel" if len(output) == 4 else "step" if len(output) == 3 else "position"
         last = ""
         if model.has_graph:

@@ -133,7 +133,8 @@ class Engine:
         if version == self._version and kind in self._prepared:
             return
         x, y, _ = unpack(data)
-        calling.ensure_built(self.model, (x,), {})
+        if self.model.computes:
+            calling.ensure_built(self.model, (x,), {})
         now = signature(self.model)
         if now != self._signature:
             self.release()

@@ -14,6 +14,9 @@ from plait.errors import ConfigError, DataError, ShapeError, did_you_mean
 from plait.graph import tree
 
 
+_CHOSEN_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+
+
 @dataclass
 class Target:
     """What is asked of one output."""
@@ -113,15 +116,22 @@ class Objective:
             ConfigError: a list has the wrong length or a dict names an output that is not there.
         """
         self._names = list(names)
-        self._spread(self.loss, "loss", repeat=True)
+        for loss in self._spread(self.loss, "loss", repeat=True):
+            if str(loss).lower() not in _CHOSEN_BY_SHAPE:
+                losses.get(loss)
         for weight in self._spread(self.loss_weights, "loss_weights", repeat=False):
             if weight is not None and not isinstance(weight, int | float):
                 raise ConfigError(
                     f"compile: loss_weights are numbers; received {weight!r}.",
                     fix="metrics go by keyword: compile(optimizer, loss, metrics=['accuracy'])",
                 )
-        self._spread_metrics(self.user_metrics, "metrics")
-        self._spread_metrics(self.user_weighted_metrics, "weighted_metrics")
+        for given, what in (
+            (self.user_metrics, "metrics"),
+            (self.user_weighted_metrics, "weighted_metrics"),
+        ):
+            for metric in tree.flatten([_listed(m) for m in self._spread_metrics(given, what)]):
+                if str(metric).lower() not in _CHOSEN_BY_SHAPE:
+                    metrics_room.get(metric)
 
     def match(self, value: Any, what: str) -> list[Any]:
         """Return one entry an output from a dict by name, a list in order, or a single value.

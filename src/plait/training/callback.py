@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -24,8 +24,9 @@ _BATCH_HOOKS = tuple(
 class Callback:
     """Something to do while a model trains, is evaluated or predicts.
 
-    Override the hooks you need. `logs` holds numbers; it may be changed by nobody. Setting
-    ``self.model.stop_training = True`` ends training after the current batch.
+    Override the hooks you need. `logs` holds numbers; what a callback adds to those of an epoch,
+    the callbacks after it and the history get too. Setting ``self.model.stop_training = True`` ends
+    training after the current batch.
 
     Attributes:
         model: the model at work.
@@ -110,9 +111,14 @@ class Callback:
     def on_predict_end(self, logs: Logs | None = None) -> None:
         """Do something when `predict` ends."""
 
+    def on_abort(self) -> None:
+        """Let go of what is open: an exception ends the run, and no other hook follows."""
+
 
 class CallbackList:
     """Call the hooks of several callbacks.
+
+    ``with callbacks:`` calls `on_abort` of each if an exception leaves the block.
 
     Args:
         callbacks: the user's.
@@ -128,6 +134,15 @@ class CallbackList:
         self._batch_hooks = {
             hook: [c for c in self.callbacks if _overrides(c, hook)] for hook in _BATCH_HOOKS
         }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for callback in self.callbacks:
+                if hasattr(callback, "on_abort"):
+                    callback.on_abort()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Call `on_epoch_begin` of each."""

@@ -12,6 +12,7 @@ from plait.core.spec import InputSpec
 from plait.layers.activation_layers import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from plait.layers.attention import AdditiveAttention, Attention
 from plait.layers.batch_normalization import BatchNormalization
+from plait.layers.cells import GRUCell, LSTMCell, SimpleRNNCell
 from plait.layers.concatenate import Concatenate, concatenate
 from plait.layers.convolution import (
     Conv1D,
@@ -94,6 +95,8 @@ from plait.layers.pooling import (
     MaxPooling3D,
 )
 from plait.layers.preprocessing import CategoryEncoding, Rescaling
+from plait.layers.recurrent import RNN
+from plait.layers.recurrent_layers import GRU, LSTM, SimpleRNN
 from plait.layers.regularization import ActivityRegularization, GaussianDropout, GaussianNoise
 from plait.layers.reshaping import Flatten, Identity, Permute, RepeatVector, Reshape
 from plait.layers.spatial import (
@@ -107,6 +110,7 @@ from plait.layers.spatial import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from plait.layers.stacked_cells import StackedRNNCells
 from plait.layers.transposed import (
     Conv1DTranspose,
     Conv2DTranspose,
@@ -115,6 +119,7 @@ from plait.layers.transposed import (
     Convolution2DTranspose,
     Convolution3DTranspose,
 )
+from plait.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
 
 def get(identifier: Any) -> Layer:

@@ -51,6 +51,13 @@ class Trainer:
         self._compile_arguments: dict[str, Any] = {}
         self._engine = Engine(self)  # type: ignore[arg-type]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # These say nothing about the steps, so nothing compiles anew for them.
+        if name in ("stop_training", "history"):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     # -- compile ----------------------------------------------------------------------------
 
     def compile(
@@ -316,26 +323,28 @@ class Trainer:
             validation = self._source(vx, vy, vw, size, validation_steps)
         history = History()
         run = self._callbacks(
-            [history, *_as_list(callbacks)], verbose, source, epochs, initial_epoch
+            [*_as_list(callbacks), history], verbose, source, epochs, initial_epoch
         )
         self.stop_training = False
-        object.__setattr__(self, "history", history)
+        self.history = history
         self._required_optimizer()
-        run.begin("train")
         logs: Logs = {}
-        try:
-            for epoch in range(initial_epoch, epochs):
-                run.on_epoch_begin(epoch)
-                logs = self._epoch(source, run)
-                if validation is not None and _is_due(epoch, validation_freq):
-                    logs |= {f"val_{k}": v for k, v in self._evaluate(validation, run).items()}
-                run.on_epoch_end(epoch, dict(logs))
-                if self.stop_training:
-                    break
-        finally:
-            self._engine.release()
-        self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[union-attr,attr-defined]
-        run.end("train", logs)
+        with run:
+            run.begin("train")
+            try:
+                for epoch in range(initial_epoch, epochs):
+                    run.on_epoch_begin(epoch)
+                    logs = self._epoch(source, run)
+                    if validation is not None and _is_due(epoch, validation_freq):
+                        validated = self._evaluate(validation, run)
+                        logs |= {f"val_{name}": value for name, value in validated.items()}
+                    run.on_epoch_end(epoch, logs)
+                    if self.stop_training:
+                        break
+            finally:
+                self._engine.release()
+            self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[union-attr,attr-defined]
+            run.end("train", logs)
         return history
 
     def _epoch(self, source: Source, run: CallbackList) -> Logs:
@@ -434,7 +443,8 @@ class Trainer:
         """
         self._require_compiled("evaluate")
         source = self._source(x, y, sample_weight, batch_size, steps)
-        logs = self._evaluate(source, self._callbacks(callbacks, verbose, source))
+        with self._callbacks(callbacks, verbose, source) as run:
+            logs = self._evaluate(source, run)
         if return_dict:
             return logs
         values = list(logs.values())
@@ -454,15 +464,15 @@ class Trainer:
             DataError: the data do not fit the inputs, or there are none.
         """
         source = self._source(x, None, None, batch_size, steps)
-        run = self._callbacks(callbacks, verbose, source)
-        run.begin("predict")
         parts: list[Any] = []
-        for step, batch in enumerate(source.epoch()):
-            run.batch_begin("predict", step)
-            outputs = self._engine.predict(batch)
-            parts.append(tree.map_structure(_to_numpy, outputs))
-            run.batch_end("predict", step, {"outputs": parts[-1]})
-        run.end("predict")
+        with self._callbacks(callbacks, verbose, source) as run:
+            run.begin("predict")
+            for step, batch in enumerate(source.epoch()):
+                run.batch_begin("predict", step)
+                outputs = self._engine.predict(batch)
+                parts.append(tree.map_structure(_to_numpy, outputs))
+                run.batch_end("predict", step, {"outputs": parts[-1]})
+            run.end("predict")
         if not parts:
             raise DataError("predict received no data.", fix="pass at least one sample")
         return tree.map_structure(lambda *leaves: np.concatenate(leaves), parts[0], *parts[1:])

@@ -11,6 +11,7 @@ import numpy as np
 
 from plait.core.layer import Layer
 from plait.errors import ArgumentTypeError, ConfigError, DataError, NotBuiltError, ShapeError
+from plait.graph import tree
 from plait.graph.tensor import Shape
 
 _EPSILON = 1e-7
@@ -213,7 +214,7 @@ def _pooled(first: _Moments, second: _Moments) -> _Moments:
 
 def _batches(data: Any) -> Iterator[np.ndarray]:
     """Yield the inputs of each batch; an array is one batch."""
-    if hasattr(data, "__array__") or (isinstance(data, list | tuple) and not _holds_arrays(data)):
+    if hasattr(data, "__array__") or (isinstance(data, list | tuple) and _is_numbers(data)):
         yield np.asarray(data)
         return
     if not isinstance(data, Iterable):
@@ -224,5 +225,6 @@ def _batches(data: Any) -> Iterator[np.ndarray]:
         yield np.asarray(batch[0] if isinstance(batch, tuple) else batch)
 
 
-def _holds_arrays(items: Sequence[Any]) -> bool:
-    return any(hasattr(item, "__array__") and np.ndim(item) for item in items)
+def _is_numbers(items: Sequence[Any]) -> bool:
+    """Return whether a list is an array written out, and not a list of batches."""
+    return bool(items) and all(np.isscalar(leaf) for leaf in tree.flatten(items))

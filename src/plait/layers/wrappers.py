@@ -51,7 +51,7 @@ def _check_layer(who: str, argument: str, layer: Any) -> None:
     if isinstance(layer, Layer):
         return
     made = isinstance(layer, type) and issubclass(layer, Layer)
-    shown = f"the class {layer.__name__}" if made else f"a {type(layer).__name__}"
+    shown = f"the class {layer.__name__}" if made else f"an object of type {type(layer).__name__}"
     raise ArgumentTypeError(
         f"{who}: {argument} is a layer; received {shown}.",
         fix=f"make one: {who}({layer.__name__}(...))" if made else f"{who}(layers.Dense(8))",
@@ -189,9 +189,9 @@ class Bidirectional(Layer):
         **kwargs: Any,
     ) -> None:
         who = type(self).__name__
-        _check_layer(who, "layer", layer)
+        _check_recurrent(who, "layer", layer)
         if backward_layer is not None:
-            _check_layer(who, "backward_layer", backward_layer)
+            _check_recurrent(who, "backward_layer", backward_layer)
         if merge_mode not in _MERGES:
             raise ConfigError(
                 f"{who}: merge_mode is 'concat', 'sum', 'mul', 'ave' or None; "
@@ -306,18 +306,25 @@ class Bidirectional(Layer):
     reset_states = reset_state
 
 
+_RECURRENT = ("go_backwards", "stateful", "return_sequences", "return_state")
+
+
 def _directed(direction: str, layer: Layer) -> str:
     return f"{direction}_{layer.name.removeprefix(f'{direction}_')}"
 
 
+def _check_recurrent(who: str, argument: str, layer: Any) -> None:
+    _check_layer(who, argument, layer)
+    for name in _RECURRENT:
+        if not hasattr(layer, name):
+            raise ConfigError(
+                f"{who}: {type(layer).__name__} '{layer.name}' has no {name}.",
+                fix="pass a recurrent layer such as layers.LSTM(8)",
+            )
+
+
 def _check_pair(who: str, forward: Any, backward: Any) -> None:
-    for name in ("go_backwards", "stateful", "return_sequences", "return_state"):
-        for layer in (forward, backward):
-            if not hasattr(layer, name):
-                raise ConfigError(
-                    f"{who}: {type(layer).__name__} '{layer.name}' has no {name}.",
-                    fix="pass a recurrent layer such as layers.LSTM(8)",
-                )
+    for name in _RECURRENT:
         same = getattr(forward, name) == getattr(backward, name)
         if same == (name == "go_backwards"):
             rule = "different" if same else "the same"

@@ -54,6 +54,7 @@ def symbolic_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     """Add a node: build the layer, infer what comes out, compute nothing."""
     location = user_location()
     with errors_name(layer, args, kwargs, location):
+        _check_arguments(layer, args, kwargs)
         ensure_built(layer, args, kwargs)
         _check(layer, args)
         specs = infer(layer, args, kwargs)
@@ -107,26 +108,32 @@ def errors_name(
 def _raise_named(
     layer: Layer, args: Args, kwargs: Kwargs, location: Location | None, error: Exception
 ) -> None:
-    signature = inspect.Signature(list(type(layer)._call_parameters.values()))
+    _check_arguments(layer, args, kwargs)
     who = layer.describe(location)
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as mismatch:
-        hint = ""
-        for name in kwargs:
-            if name not in signature.parameters:
-                hint = did_you_mean(name, signature.parameters)
-        shown = f"{layer.name}({', '.join(signature.parameters)})"
-        raise ArgumentTypeError(f"{who}: {mismatch}.{hint}", fix=f"call it as {shown}") from None
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    base = ArgumentTypeError if isinstance(error, TypeError) else ShapeError
-    wrapped = base(
+    about_types = isinstance(error, TypeError) and "shape" not in first
+    wrapped = (ArgumentTypeError if about_types else ShapeError)(
         f"{who} cannot be applied to its input: {first}",
         details=input_details(_tensors((args, kwargs))),
         fix=layer.call_advice,
     )
     wrapped.located = True
     raise wrapped from error
+
+
+def _check_arguments(layer: Layer, args: Args, kwargs: Kwargs) -> None:
+    signature = type(layer)._call_signature
+    given = {name: value for name, value in kwargs.items() if name != "training"}
+    try:
+        signature.bind(*args, **given)
+    except TypeError as mismatch:
+        hints = [did_you_mean(name, signature.parameters) for name in given]
+        error = ArgumentTypeError(
+            f"{layer.describe(user_location())}: {mismatch}.{''.join(hints[:1])}",
+            fix=f"call it as {layer.name}({', '.join(signature.parameters)})",
+        )
+        error.located = True
+        raise error from None
 
 
 def _check(layer: Layer, args: Args) -> None:
@@ -191,8 +198,7 @@ def _build(layer: Layer, args: Args, kwargs: Kwargs) -> None:
 
 
 def _bind(layer: Layer, args: Args, kwargs: Kwargs) -> dict[str, Any]:
-    signature = inspect.Signature(list(type(layer)._call_parameters.values()))
-    return dict(signature.bind_partial(*args, **kwargs).arguments)
+    return dict(type(layer)._call_signature.bind_partial(*args, **kwargs).arguments)
 
 
 # -- inside a trace -------------------------------------------------------------------------

@@ -47,8 +47,7 @@ def _asked_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     if len(parameters) == 1:
         first = args[0] if args else next(iter(kwargs.values()))
         return layer.compute_output_shape(shapes_of(first))
-    signature = inspect.Signature(list(type(layer)._call_parameters.values()))
-    given = signature.bind_partial(*args, **kwargs).arguments
+    given = type(layer)._call_signature.bind_partial(*args, **kwargs).arguments
     shapes = {
         name: shapes_of(given[name.removesuffix("_shape")])
         for name in parameters

@@ -59,6 +59,13 @@ class Layer(Configurable):
         input_shape: the shape of the input without the batch; lets a `Sequential` build at once.
         batch_input_shape: the same with the batch.
 
+    Attributes:
+        supports_masking: set it in a class that computes each step of a sequence on its own: the
+            mask of the input is then that of the output.
+        keeps_integers: set it in a class that only moves values: whole numbers stay whole.
+        merges: set it in a class that takes a list of tensors.
+        call_advice: the fix that errors about the shape of the input name.
+
     Example:
         >>> import plait
         >>> from plait import layers
@@ -75,16 +82,18 @@ class Layer(Configurable):
     keeps_integers: ClassVar[bool] = False
     warns_of_lost_masks: ClassVar[bool] = True
     routes_masks: ClassVar[bool] = False
+    merges: ClassVar[bool] = False
     call_advice: ClassVar[str | None] = None
     _auto_name: ClassVar[str | None] = None
     _call_parameters: ClassVar[Mapping[str, inspect.Parameter]]
+    _call_signature: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "call" in cls.__dict__ or not hasattr(cls, "_call_parameters"):
-            parameters = dict(inspect.signature(cls.call).parameters)
-            parameters.pop(next(iter(parameters)))
-            cls._call_parameters = parameters
+            parameters = list(inspect.signature(cls.call).parameters.values())[1:]
+            cls._call_signature = inspect.Signature(parameters)
+            cls._call_parameters = cls._call_signature.parameters
         if "build" in cls.__dict__:
             cls.build = _marking_built(cls.build)  # type: ignore[method-assign]
 
@@ -150,8 +159,10 @@ class Layer(Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if "_variables" not in self.__dict__ and isinstance(value, Layer | Variable):
             _require_super(type(self))
+        same = name in self.__dict__ and self.__dict__[name] is value
         super().__setattr__(name, value)
-        _mark_changed(self)
+        if not same:
+            _mark_changed(self)
 
     # -- dtypes -----------------------------------------------------------------------------
 
@@ -524,6 +535,7 @@ class Layer(Configurable):
         layer._trainable = self._trainable
         return layer
 
+Layer._call_signature = inspect.Signature()
 Layer._call_parameters = {}
 
 _NOT_CHILDREN = frozenset({"_variables", "_captured", "_losses", "_compiled"})

@@ -31,6 +31,7 @@ class Concatenate(Layer):
     """
 
     keeps_integers = True
+    merges = True
     supports_masking = True
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:

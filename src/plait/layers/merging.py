@@ -24,6 +24,7 @@ class Merge(Layer):
     """
 
     keeps_integers = True
+    merges = True
     supports_masking = True
     verb: ClassVar[str]
     most: ClassVar[int | None] = None

@@ -217,7 +217,7 @@ class Sequential(Model):
 
     def _extend(self, layer: Layer, tensor: SymbolicTensor) -> SymbolicTensor:
         many = isinstance(layer, Model) and layer.has_graph and len(layer.inputs) > 1
-        if many or getattr(layer, "merges", False):
+        if many or layer.merges:
             raise GraphError(
                 f"{layer.describe()} takes several tensors; a Sequential passes on one.",
                 fix=_model_code("a model with several inputs or branches is a Model"),

@@ -1,0 +1,48 @@
+"""What ``import plait`` gives, and what it costs."""
+
+import subprocess
+import sys
+
+import plait
+
+
+def run(code):
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_import_is_lazy():
+    heavy = "[m for m in ('jax', 'numpy', 'rich', 'optax', 'h5py') if m in sys.modules]"
+    assert run(f"import sys, plait; print({heavy})") == "[]"
+
+
+def test_keras_is_plait():
+    assert plait.keras is plait
+    assert run("import plait as tf; print(tf.keras.layers.Dense(3).units)") == "3"
+    code = (
+        "from plait.keras.layers import Dense\n"
+        "from plait.keras import layers, models\n"
+        "import plait.keras.optimizers as o\n"
+        "import plait\n"
+        "assert Dense is plait.layers.Dense is layers.Dense\n"
+        "assert o is plait.optimizers and models.Model is plait.Model\n"
+        "assert plait.layers.__spec__.name == 'plait.layers'\n"
+        "print('same')"
+    )
+    assert run(code) == "same"
+
+
+def test_unknown_name_suggests_another():
+    try:
+        plait.Sequental  # noqa: B018
+    except AttributeError as error:
+        assert "Did you mean 'Sequential'?" in str(error)
+    else:
+        raise AssertionError
+
+
+def test_every_public_name_resolves():
+    for name in plait.__all__:
+        assert getattr(plait, name) is not None
+    assert set(plait.__all__) <= set(dir(plait))

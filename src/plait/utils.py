@@ -14,6 +14,7 @@ from plait.core.registry import (
 )
 from plait.errors import DataError
 from plait.training.data import PyDataset
+from plait.training.data import unpack as unpack_x_y_sample_weight
 
 Sequence = PyDataset
 
@@ -60,4 +61,5 @@ __all__ = [
     "register_keras_serializable",
     "set_random_seed",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]

@@ -223,11 +223,10 @@ class Layer(Configurable):
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
         sizes = (shape,) if isinstance(shape, int) else tuple(shape or ())
-        unknown = [axis for axis, size in enumerate(sizes) if size is None]
-        if unknown:
+        if None in sizes:
             raise ShapeError(
-                f"{self.describe()} cannot make variable '{name}' of shape {sizes}: axis "
-                f"{unknown[0]} of its input has no known size.",
+                f"cannot make its {name} of shape {sizes}: an axis of its input has no known "
+                "size.",
                 fix="give that size in Input(shape=...)",
             )
         base = name = name or "variable"

@@ -131,7 +131,8 @@ def _unknown_argument(
 
 
 def _shown(signature: inspect.Signature) -> str:
-    parameters = list(signature.parameters.values())[1:]
+    bare = inspect.Parameter.empty
+    parameters = [p.replace(annotation=bare) for p in list(signature.parameters.values())[1:]]
     return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 

@@ -17,7 +17,7 @@ def check_list(name: str, verb: str, shapes: Any, most: int | None = None) -> No
         ArgumentTypeError: they are not.
     """
     wanted = f"{most} tensors" if most else "at least two tensors"
-    fix = f"call it on a list: layers.{name}(...)([a, b])"
+    fix = f"call it on a list: layers.{name}({'axes=1' if name == 'Dot' else ''})([a, b])"
     if shapes is None or (is_shape(shapes) and shapes != []):
         raise ArgumentTypeError(f"takes a list of {wanted}, received one tensor.", fix=fix)
     if len(shapes) < 2:

@@ -44,6 +44,7 @@ _TABLE = {
 }
 for _function in [value for value in _TABLE.values() if isinstance(value, FunctionType)]:
     registry.register_function("losses", _function)
+registry.register_class("losses", LossFunction, "LossFunctionWrapper")
 for _short, _long in {
     "bce": "binary_crossentropy",
     "kld": "kl_divergence",

@@ -327,3 +327,22 @@ class Forgetful(layers.Layer):
 def test_a_constructor_without_super():
     with pytest.raises(plait.ConfigError, match=r"super\(\).__init__"):
         Forgetful()
+
+
+def test_renaming():
+    x = Input((2,))
+    first, second = layers.Dense(2, name="first"), layers.Dense(2, name="second")
+    model = Model(x, second(first(x)))
+    with pytest.raises(plait.GraphError, match=r"cannot be renamed to 'first'"):
+        second.name = "first"
+    second.name = "last"
+    assert model.output_names == ["last"]
+    assert "last: Dense(first)" in str(model.graph)
+    assert "last/kernel" in model.state()
+    straight = Sequential([Input((2,)), layers.Dense(2, name="a"), layers.Dense(2, name="b")])
+    with pytest.raises(plait.GraphError, match="taken by"):
+        straight.layers[1].name = "a"
+    straight.layers[0].name = "c"
+    straight.add(layers.Dense(2, name="a"))
+    with pytest.raises(plait.GraphError, match="are named 'c'"):
+        straight.add(layers.Dense(2, name="c"))

@@ -25,6 +25,7 @@ from plait.errors import (
     user_location,
 )
 from plait.graph import tree
+from plait.graph.naming import check_rename
 from plait.graph.node import Node, calls_of, describe_layer
 from plait.graph.tensor import any_symbolic
 
@@ -137,12 +138,17 @@ class Layer(Configurable):
 
     @property
     def name(self) -> str:
-        """The name; unique within a model."""
+        """The name; unique within a model.
+
+        Raises:
+            GraphError: it is set to the name of another layer of the same model.
+        """
         return self._name
 
     @name.setter
     def name(self, name: str) -> None:
-        self._name, self._named = naming.check_name(name), True
+        check_rename(self, naming.check_name(name))
+        self._name, self._named = name, True
 
     @property
     def path(self) -> str:

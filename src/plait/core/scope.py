@@ -122,8 +122,8 @@ def value_and_grad(
     """Return ``function()`` and its gradient with respect to `variables`.
 
     `function` takes no arguments and reads the variables through layers, so no state is handed
-    around. What it assigns (moving averages, metrics) is kept. Usable in a `train_step` override
-    and outside.
+    around. What it assigns (moving averages, metrics) and the masks of what it returns are kept.
+    Usable in a `train_step` override and outside.
 
     Args:
         function: returns the loss, a scalar; with `has_aux`, ``(loss, anything)``.
@@ -142,14 +142,18 @@ def value_and_grad(
             result = function()
         loss = result[0] if has_aux else result
         assigned[:] = scope.changed
-        return loss, (result, [*scope.changed.values()], scope.losses)
+        masks = [scope.get_mask(leaf) for leaf in jax.tree.leaves(result)]
+        return loss, (result, masks, [*scope.changed.values()], scope.losses)
 
     values = [outer.read(v) if outer is not None else v.concrete_value() for v in variables]
-    (_, (result, changed, losses)), grads = jax.value_and_grad(traced, has_aux=True)(values)
+    (_, (result, masks, changed, losses)), grads = jax.value_and_grad(traced, has_aux=True)(values)
     for variable, value in zip(assigned, changed, strict=True):
         variable.assign(value)
     if outer is not None:
         outer.losses += losses
+        for leaf, mask in zip(jax.tree.leaves(result), masks, strict=True):
+            if mask is not None:
+                outer.set_mask(leaf, mask)
     return result, grads
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from plait.errors import ArgumentTypeError, GraphError
 from plait.graph import tree
+from plait.graph.naming import hold
 from plait.graph.node import Node
 from plait.graph.tensor import SymbolicTensor
 
@@ -21,8 +22,7 @@ class Graph:
     Attributes:
         nodes: every call, in an order in which it can run. It is Keras' order of layers, so
             lists of weights line up with Keras.
-        names: node -> its name in this graph: the layer's, with ``@1``, ``@2``, ... for further
-            calls of a shared layer.
+        layers: every layer, each once, in the order of their first calls.
 
     Raises:
         GraphError: an output depends on an input that is not given, or two layers share a name.
@@ -35,11 +35,18 @@ class Graph:
         self.nodes: tuple[Node, ...] = tuple(_ordered(self.inputs, self.outputs))
         self.layers: tuple[Any, ...] = tuple(_ordered_layers(self.nodes))
         self._check_names()
-        self.names: dict[Node, str] = {}
+        for layer in self.layers:
+            hold(self, layer)
+
+    @property
+    def names(self) -> dict[Node, str]:
+        """Node -> its name: the layer's, with ``@1``, ``@2`` for further calls of the layer."""
+        names: dict[Node, str] = {}
         calls: dict[int, int] = {}
         for node in self.nodes:
             call = calls[id(node.layer)] = calls.get(id(node.layer), -1) + 1
-            self.names[node] = node.layer.name + (f"@{call}" if call else "")
+            names[node] = node.layer.name + (f"@{call}" if call else "")
+        return names
 
     def _check_names(self) -> None:
         seen: dict[str, Node] = {}

@@ -69,7 +69,7 @@ class Node:
         if spec is None:
             return None
         index = len(self.outputs)
-        tensor = SymbolicTensor(spec.shape, spec.dtype, self.layer.name, self, index)
+        tensor = SymbolicTensor(spec.shape, spec.dtype, node=self, index=index)
         self.outputs.append(tensor)
         return tensor
 

@@ -31,12 +31,11 @@ class SymbolicTensor:
     Attributes:
         shape: sizes; None where unknown, as the batch is.
         dtype: the name of the dtype.
-        name: the layer's name, or the input's.
         node: the call that makes it; None only for a bare specification.
         index: which output of that call it is.
     """
 
-    __slots__ = ("__weakref__", "dtype", "index", "name", "node", "serial", "shape")
+    __slots__ = ("__weakref__", "_name", "dtype", "index", "node", "serial", "shape")
 
     def __init__(
         self,
@@ -49,9 +48,16 @@ class SymbolicTensor:
         self.shape: Shape = tuple(None if size is None else int(size) for size in shape)
         self.dtype = dtype
         self.serial = next(_serial)
-        self.name = name or f"tensor_{self.serial}"
+        self._name = name
         self.node = node
         self.index = index
+
+    @property
+    def name(self) -> str:
+        """The name of the layer that makes it, which for an input is the input's."""
+        if self.node is not None:
+            return self.node.layer.name
+        return self._name or f"tensor_{self.serial}"
 
     @property
     def ndim(self) -> int:
@@ -85,6 +91,7 @@ class SymbolicTensor:
         return f"<SymbolicTensor {self.name} {self.shape} {self.dtype}{made}>"
 
     __hash__ = object.__hash__
+    __array_priority__ = 1000  # NumPy leaves ``numpy_array * tensor`` to the tensor
 
     def __getitem__(self, key: Any) -> SymbolicTensor:
         return _operate("get_item", self, key)
@@ -126,9 +133,6 @@ class SymbolicTensor:
 
     def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         self._no_value("a NumPy array")
-
-    def __jax_array__(self) -> NoReturn:
-        self._no_value("given to a JAX function")
 
     def describe(self) -> str:
         """Return how errors name it: layer, name, line."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from plait.core import calling, infer
@@ -171,6 +171,22 @@ class Model(Trainer, Layer):
         raise ConfigError(
             f"{self.describe()} has no layer '{name}'.{did_you_mean(name, by_path)}",
             fix=f"its layers are {', '.join(by_name)}" if len(by_name) < 20 else None,
+        )
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Sequence[float] | None = None,
+        print_fn: Callable[[str], Any] | None = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
+        """Print the layers, their outputs, parameters and cost; see `plait.view.summary`."""
+        from plait.view.summary import summary
+
+        summary(
+            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range
         )
 
     def _children(self) -> Iterator[tuple[str, Layer | Variable]]:

@@ -11,6 +11,7 @@ from plait.core.variable import Variable
 from plait.errors import ArgumentTypeError, ConfigError, GraphError, NotBuiltError, ShapeError
 from plait.graph import tree
 from plait.graph.graph import Graph
+from plait.graph.naming import hold
 
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input, InputLayer
@@ -47,7 +48,6 @@ class Sequential(Model):
         self._input: InputLayer | None = None
         self._stack: list[Layer] = []
         self._tensors: list[SymbolicTensor] = []
-        self._names: dict[str, Layer] = {}
         if layers is None:
             return
         if isinstance(layers, Layer) or not isinstance(layers, list | tuple):
@@ -79,11 +79,11 @@ class Sequential(Model):
             self._replace([], first_changed=0)
             return
         layer = self._as_layer(layer)
-        self._check_name(layer, self._names)
         if self._tensors:
+            self._check_name(layer, {other.name: other for other in self._stack})
             self._tensors.append(self._extend(layer, self._tensors[-1]))
             self._stack.append(layer)
-            self._names[layer.name] = layer
+            hold(self, layer)
             self._set_chain()
         else:
             self._replace([*self._stack, layer], first_changed=len(self._stack))
@@ -193,7 +193,9 @@ class Sequential(Model):
                 tensors = [source.output]
             for layer in stack[len(tensors) - 1 :]:
                 tensors.append(self._extend(layer, tensors[-1]))
-        self._input, self._stack, self._tensors, self._names = source, stack, tensors, names
+        self._input, self._stack, self._tensors = source, stack, tensors
+        for layer in stack:
+            hold(self, layer)
         self._set_chain()
 
     def _set_chain(self) -> None:

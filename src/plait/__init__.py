@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         optimizers,
         random,
         regularizers,
+        saving,
         tree,
         utils,
     )
@@ -87,6 +88,7 @@ _ROOMS = (
     "optimizers",
     "random",
     "regularizers",
+    "saving",
     "tree",
     "utils",
 )

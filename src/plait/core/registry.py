@@ -234,9 +234,9 @@ def serialize(value: Any) -> Any:
             "registered_name": None if builtin else registered_name(cls) or cls.__name__,
         }
     if callable(value):
-        for (_, name), function in _functions.items():
+        for (_, known), function in _functions.items():
             if function is value:
-                return name
+                return known
         name = registered_name(value) or getattr(value, "__name__", "")
         if not name or name == "<lambda>":
             raise ConfigError(

@@ -130,11 +130,14 @@ def origin(tensor: Any) -> str:
     return "an array"
 
 
+_SHOWN = 12
+
+
 def input_details(tensors: list[Any]) -> list[tuple[str, ...]]:
     """Return an error's detail lines for the inputs of a call: index, shape, origin."""
     many = len(tensors) > 1
-    rows = []
-    for index, tensor in enumerate(tensors):
+    rows: list[tuple[str, ...]] = []
+    for index, tensor in enumerate(tensors[:_SHOWN]):
         name = f"inputs[{index}]" if many else "input"
         shape = str(shape_of(tensor))
         if not isinstance(tensor, SymbolicTensor) or tensor.node is None:
@@ -144,6 +147,8 @@ def input_details(tensors: list[Any]) -> list[tuple[str, ...]]:
         kind = getattr(node.layer, "display_name", None) or type(node.layer).__name__
         where = str(node.location) if node.location else ""
         rows.append((name, shape, f"from {kind} '{node.layer.name}'", where))
+    if len(tensors) > _SHOWN:
+        rows.append((f"and {len(tensors) - _SHOWN} more",))
     return rows
 
 

@@ -195,8 +195,8 @@ def _path_to_output(
                 reached.add(node)
                 toward[node] = parent
     output = next(tensor for tensor in outputs if tensor.node in reached)
-    path, node = [output.name], output.node
-    while node in toward:
-        node = toward[node]
-        path.append(node.layer.name)
+    path, current = [output.name], output.node
+    while current is not None and current in toward:
+        current = toward[current]
+        path.append(current.layer.name)
     return output, path[::-1]

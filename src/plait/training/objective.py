@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import jax.numpy as jnp
@@ -80,11 +81,11 @@ class Objective:
         """
         if self.targets is not None:
             return self.targets
-        predictions = tree.flatten(y_pred)
         self.know_outputs(y_pred, names)
+        predictions = self.predictions(y_pred)
         targets = [Target(name) for name in self.names]
         count = len(targets)
-        truths = self.match(y_true, "targets")
+        truths = self.match_targets(y_true)
         given_losses = self._spread(self.loss, "loss", repeat=True)
         weights = self._spread(self.loss_weights, "loss_weights", repeat=False)
         plain = self._spread_metrics(self.user_metrics, "metrics")
@@ -92,9 +93,9 @@ class Objective:
         for index, target in enumerate(targets):
             shape = tuple(jnp.shape(predictions[index]))
             truth = truths[index]
-            true_shape = None if truth is None else tuple(jnp.shape(truth))
+            true_shape = shape if truth is None else tuple(jnp.shape(truth))
             if given_losses[index] is not None:
-                target.loss = losses.for_output(given_losses[index], true_shape, shape)
+                target.loss = losses.for_output(given_losses[index], true_shape, shape)  # type: ignore[arg-type]
             target.weight = None if weights[index] is None else float(weights[index])
             target.metrics = [
                 metrics_room.for_output(m, true_shape, shape) for m in _listed(plain[index])
@@ -120,7 +121,7 @@ class Objective:
             if str(loss).lower() not in _CHOSEN_BY_SHAPE:
                 losses.get(loss)
         for weight in self._spread(self.loss_weights, "loss_weights", repeat=False):
-            if weight is not None and not isinstance(weight, int | float):
+            if weight is not None and not isinstance(weight, Real):
                 raise ConfigError(
                     f"compile: loss_weights are numbers; received {weight!r}.",
                     fix="metrics go by keyword: compile(optimizer, loss, metrics=['accuracy'])",
@@ -132,6 +133,42 @@ class Objective:
             for metric in tree.flatten([_listed(m) for m in self._spread_metrics(given, what)]):
                 if str(metric).lower() not in _CHOSEN_BY_SHAPE:
                     metrics_room.get(metric)
+
+    def predictions(self, y_pred: Any) -> list[Any]:
+        """Return the outputs in the order of their names, whatever order their dict is in."""
+        if not isinstance(y_pred, Mapping):
+            return tree.flatten(y_pred)
+        flat = {"/".join(path): leaf for path, leaf in tree.leaves_with_path(y_pred)}
+        return [flat[name] for name in self.names]
+
+    def match_targets(self, y_true: Any) -> list[Any]:
+        """Return one target an output, None for those that are asked nothing.
+
+        A list may have one for each output, or one for each output with a loss, as in Keras.
+
+        Raises:
+            DataError: a wrong number, an unknown name, or none for an output that needs one.
+        """
+        given_losses = self.losses_by_position()
+        needing = [index for index, loss in enumerate(given_losses) if loss is not None]
+        if isinstance(y_true, list | tuple) and len(needing) < len(self.names):
+            flat = tree.flatten(y_true)
+            if len(flat) == len(needing):
+                y_true = {self.names[index]: truth for index, truth in zip(needing, flat, strict=True)}
+        truths = self.match(y_true, "targets")
+        plain = self._spread_metrics(self.user_metrics, "metrics")
+        weighted = self._spread_metrics(self.user_weighted_metrics, "weighted_metrics")
+        for index, name in enumerate(self.names):
+            metrics = _listed(plain[index]) + _listed(weighted[index])
+            if truths[index] is None and (given_losses[index] is not None or metrics):
+                asked = "metrics" if given_losses[index] is None else "a loss"
+                raise DataError(
+                    f"output '{name}' has {asked}, but there are no targets for it.",
+                    fix="pass y, or an iterable of (x, y)"
+                    if len(self.names) == 1
+                    else f"add {name!r} to the targets, or compile without {asked} for it",
+                )
+        return truths
 
     def match(self, value: Any, what: str) -> list[Any]:
         """Return one entry an output from a dict by name, a list in order, or a single value.
@@ -167,8 +204,9 @@ class Objective:
         if value is None:
             return [None] * len(names)
         if isinstance(value, Mapping) and "class_name" not in value:
-            self._check_keys(value, what)
-            return [value.get(name) for name in names]
+            by_name = {"/".join(path): leaf for path, leaf in tree.leaves_with_path(value)}
+            self._check_keys(by_name, what)
+            return [by_name.get(name) for name in names]
         if isinstance(value, list | tuple):
             flat = tree.flatten(value)
             if len(flat) != len(names):
@@ -223,13 +261,13 @@ class Objective:
             ShapeError: a target does not fit its output.
         """
         targets = self.resolve(y_pred, names, y_true)
-        truths = self.match(y_true, "targets")
+        truths = self.match_targets(y_true)
         weights = self.match(sample_weight, "sample weights")
         total: Any = None
         for target, truth, prediction, weight in zip(
-            targets, truths, tree.flatten(y_pred), weights, strict=True
+            targets, truths, self.predictions(y_pred), weights, strict=True
         ):
-            if target.loss is None or truth is None:
+            if target.loss is None:
                 continue
             try:
                 value = target.loss(truth, prediction, weight)
@@ -237,28 +275,22 @@ class Objective:
                 if error.located:
                     raise
                 raise error.at(f"output '{target.name}':") from error
-            if target.weight is not None:
-                value = value * target.weight
             if target.tracker is not None:
                 target.tracker.update_state(value, sample_weight=_batch_size(prediction))
+            if target.weight is not None:
+                value = value * target.weight
             total = value if total is None else total + value
-        if total is None and any(target.loss is not None for target in targets):
-            raise DataError(
-                "there are losses but no targets.", fix="pass y, or an iterable of (x, y)"
-            )
         return total
 
     def update_metrics(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
         """Add one batch to the metrics."""
         if self.targets is None:
             return
-        truths = self.match(y_true, "targets")
+        truths = self.match_targets(y_true)
         weights = self.match(sample_weight, "sample weights")
         for target, truth, prediction, weight in zip(
-            self.targets, truths, tree.flatten(y_pred), weights, strict=True
+            self.targets, truths, self.predictions(y_pred), weights, strict=True
         ):
-            if truth is None:
-                continue
             for metric in target.metrics:
                 metric.update_state(truth, prediction)
             for metric in target.weighted_metrics:
@@ -271,12 +303,10 @@ class Objective:
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Make the metrics' variables, for shapes of targets and predictions."""
-        truths = self.match(y_true, "targets")
+        truths = self.match_targets(y_true)
         for target, truth, prediction in zip(
-            self.targets or [], truths, tree.flatten(y_pred), strict=True
+            self.targets or [], truths, self.predictions(y_pred), strict=True
         ):
-            if truth is None:
-                continue
             for metric in [*target.metrics, *target.weighted_metrics]:
                 metric.build(tuple(jnp.shape(truth)), tuple(jnp.shape(prediction)))
 
@@ -301,9 +331,10 @@ class Objective:
         for attribute in ("metrics", "weighted_metrics"):
             for target in targets:
                 for metric in getattr(target, attribute):
-                    name = f"{target.name}_{metric.name}" if several else metric.name
+                    prefix = f"{target.name}_" if several else ""
+                    name = prefix + metric.name
                     if name in found and attribute == "weighted_metrics":
-                        name = f"weighted_{name}"
+                        name = f"{prefix}weighted_{metric.name}"
                     _add_result(found, name, metric.result())
         return found
 

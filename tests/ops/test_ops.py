@@ -7,17 +7,15 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
-from cases import CASES, IMAGES, SQUARE, VALUE_DEPENDENT, X, Z
+from cases import CASES, VALUE_DEPENDENT
 
 from plait import ops
-from plait.core.variable import Variable
-from plait.errors import ArgumentTypeError, ConfigError, ShapeError
+from plait.errors import ShapeError
 from plait.graph import tree
 from plait.graph.tensor import SymbolicTensor
-from plait.ops.operation import FUNCTIONS
 
-LEFT_OUT = {"ctc_decode", "ctc_loss", "affine_transform", "elastic_transform", "perspective_transform"}
-NAMESPACES = ["ops", "ops.image", "ops.linalg", "ops.nn", "ops.numpy"]
+LEFT_OUT = {"affine_transform", "ctc_decode", "ctc_loss", "elastic_transform"}
+LEFT_OUT |= {"perspective_transform"}
 
 
 def find(module, name):
@@ -34,6 +32,41 @@ def tag(case):
 def leaves(result):
     result = tuple(result) if isinstance(result, tuple) else result
     return [np.asarray(leaf) for leaf in jax.tree.leaves(result)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.parametrize("space", ["", "image", "linalg", "nn", "numpy"])
+def test_names_and_arguments_are_those_of_keras(space):
+    ours, theirs = (getattr(module, space) if space else module for module in (ops, keras.ops))
+    names = {name for name in dir(theirs) if callable(getattr(theirs, name)) and name[0] != "_"}
+    assert names - LEFT_OUT <= set(dir(ours))
+    for name in names - LEFT_OUT - {"multi_hot"}:
+        arguments, expected = (
+            [(p.name, p.default) for p in inspect.signature(getattr(m, name)).parameters.values()]
+            for m in (ours, theirs)
+        )
+        assert arguments == expected, name
+        assert getattr(ours, name).__doc__, name
+
+
+def test_every_operation_has_a_case():
+    tested = {name for name, _, _ in CASES}
+    public = {f"image.{name}" for name in ops.image.__all__} | set(ops.__all__)
+    assert public - tested - NOT_IN_THE_TABLE == set()
+
+
+NOT_IN_THE_TABLE = {
+    *("FUNCTIONS", "Op", "operation", "image", "linalg", "nn", "numpy"),
+    *("convert_to_numpy", "convert_to_tensor", "dtype", "is_tensor", "ndim", "shape", "size"),
+    *("associative_scan", "cond", "fori_loop", "map", "scan", "switch", "vectorized_map"),
+    *("while_loop", "custom_gradient", "jvp", "vectorize", "sparsemax"),
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=tag)

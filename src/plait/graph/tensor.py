@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from plait.errors import ArgumentTypeError, Location
-from plait.graph import tree
 
 if TYPE_CHECKING:
     from plait.graph.node import Node
@@ -190,9 +189,13 @@ def is_symbolic(value: Any) -> bool:
 
 def any_symbolic(*structures: Any) -> bool:
     """Return whether a symbolic tensor is anywhere in nested arguments."""
-    for structure in structures:
-        if isinstance(structure, SymbolicTensor):
+    stack = list(structures)
+    while stack:
+        item = stack.pop()
+        if isinstance(item, SymbolicTensor):
             return True
-        if not tree.is_leaf(structure) and any(map(is_symbolic, tree.flatten(structure))):
-            return True
+        if isinstance(item, list | tuple):
+            stack.extend(item)
+        elif isinstance(item, Mapping):
+            stack.extend(item.values())
     return False

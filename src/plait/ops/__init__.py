@@ -22,6 +22,7 @@ from typing import Any
 
 from plait.ops import (
     algebra,
+    colors,
     control,
     creation,
     elementwise,
@@ -64,12 +65,14 @@ for _name, _function in elementwise.TABLE.items():
 for _room in (reductions, creation, shaping, indexing, algebra, signal, neural, windows):
     for _name, _function in _room.TABLE.items():
         _public[_name] = operation(_name, _function)
-for _room in (shaping, indexing, signal, control):
+_public["get_item"] = operation("get_item", indexing.get_item, settings=("key",))
+for _room in (shaping, signal, control):
     for _name, _function in _room.STRUCTURED.items():
         _public[_name] = operation(_name, _function, reads_tensors=False)
 globals().update(_public)
 
-_image = {name: operation(f"image.{name}", f) for name, f in images.TABLE.items()}
+_image_table = {**colors.TABLE, **images.TABLE}
+_image = {name: operation(f"image.{name}", f) for name, f in _image_table.items()}
 
 
 def _namespace(name: str, functions: dict[str, Callable[..., Any]]) -> ModuleType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -75,15 +75,17 @@ class Reader:
 
     Args:
         function: its parameters carry Keras' names.
+        settings: parameters that are no tensors though named like one.
     """
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Function, settings: Collection[str] = ()) -> None:
+        self._tensors = (_TENSORS | _OPERANDS | _LISTS).difference(settings)
         self.signature = inspect.signature(function)
         self._named: dict[str, Function] = {}
         self._positional: list[Function | None] = []
         self._rest: Function | None = None
         for name, parameter in self.signature.parameters.items():
-            convert = _converter(name)
+            convert = None if name in settings else _converter(name)
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 self._rest = convert
                 continue
@@ -91,9 +93,7 @@ class Reader:
                 self._positional.append(convert)
             if convert is not None:
                 self._named[name] = convert
-        self._settings = [
-            _is_setting(parameter) for parameter in self.signature.parameters.values()
-        ]
+        self._in_order = list(self.signature.parameters)
 
     def concrete(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -119,19 +119,14 @@ class Reader:
             TypeError: the function takes no such arguments.
         """
         self.signature.bind(*args, **kwargs)
-        last = len(self._settings) - 1
+        last = len(self._in_order) - 1
         kept = tuple(
-            tree.map_structure(_plain, value) if self._settings[min(index, last)] else value
-            for index, value in enumerate(args)
+            self._kept(self._in_order[min(index, last)], value) for index, value in enumerate(args)
         )
-        parameters = self.signature.parameters
-        named = {
-            name: tree.map_structure(_plain, value)
-            if name not in parameters or _is_setting(parameters[name])
-            else value
-            for name, value in kwargs.items()
-        }
-        return kept, named
+        return kept, {name: self._kept(name, value) for name, value in kwargs.items()}
+
+    def _kept(self, name: str, value: Any) -> Any:
+        return value if name in self._tensors else tree.map_structure(_plain, value)
 
 
 def _converter(name: str) -> Function | None:
@@ -142,10 +137,6 @@ def _converter(name: str) -> Function | None:
     if name in _LISTS:
         return _arrays
     return {"dtype": _dtype, "axis": _axis, "axes": _axis}.get(name)
-
-
-def _is_setting(parameter: inspect.Parameter) -> bool:
-    return parameter.name not in _TENSORS | _OPERANDS | _LISTS
 
 
 def broadcast(shapes: list[tuple[int | None, ...]]) -> tuple[int | None, ...] | None:

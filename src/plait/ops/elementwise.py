@@ -102,6 +102,7 @@ def _range(dtype: Any) -> tuple[float, float]:
 
 
 def _soft_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
+    """Return `x`, nearer to 0 by `threshold` and not beyond it."""
     return jnp.where(x > threshold, x - threshold, jnp.where(x < -threshold, x + threshold, 0.0))
 
 

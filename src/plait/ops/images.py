@@ -11,67 +11,11 @@ import numpy as np
 from jax import lax
 from jax.scipy import ndimage
 
-from plait.errors import ArgumentTypeError, ConfigError, ShapeError
+from plait.errors import ConfigError, ShapeError
 from plait.ops.arguments import Table, array
+from plait.ops.colors import image_axes
 from plait.ops.elementwise import saturate_cast
 from plait.ops.windows import conv, depthwise_conv, layout
-
-
-def _axes(images: jax.Array, data_format: str | None) -> tuple[int, int, int]:
-    """Return the axes of height, width and channels.
-
-    Raises:
-        ShapeError: these are no images.
-    """
-    if images.ndim not in (3, 4):
-        raise ShapeError(f"expects an image or a batch of images, received {images.shape}.")
-    return (-3, -2, -1) if layout(data_format) == "channels_last" else (-2, -1, -3)
-
-
-def _rgb_to_grayscale(images: jax.Array, data_format: str | None = None) -> jax.Array:
-    """Return the brightness. Source: ITU-R BT.601."""
-    *_, channels = _axes(images, data_format)
-    if images.shape[channels] == 1:
-        return images
-    if images.shape[channels] != 3:
-        raise ShapeError(f"expects 1 or 3 channels, received {images.shape[channels]}.")
-    weights = jnp.asarray([0.2989, 0.5870, 0.1140], jnp.result_type(images, float))
-    gray = jnp.tensordot(images.astype(weights.dtype), weights, (channels, 0))
-    return jnp.expand_dims(gray, channels).astype(images.dtype)
-
-
-def _planes(images: jax.Array, channels: int) -> list[jax.Array]:
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ArgumentTypeError(f"expects floats, received {images.dtype.name}.")
-    return [jnp.squeeze(plane, channels) for plane in jnp.split(images, 3, channels)]
-
-
-def _rgb_to_hsv(images: jax.Array, data_format: str | None = None) -> jax.Array:
-    """Return hue, saturation and value, all from 0 to 1. Source: Smith 1978."""
-    *_, channels = _axes(images, data_format)
-    red, green, blue = (
-        jnp.where(jnp.abs(plane) < jnp.finfo(plane.dtype).eps, 0, plane)
-        for plane in _planes(images, channels)
-    )
-    value = jnp.maximum(jnp.maximum(red, green), blue)
-    span = value - jnp.minimum(jnp.minimum(red, green), blue)
-    saturation = jnp.where(value > 0, span / jnp.where(value > 0, value, 1), 0)
-    sixth = 1 / (6 * jnp.where(span > 0, span, 1))
-    hue = jnp.where(value == green, sixth * (blue - red) + 2 / 6, sixth * (red - green) + 4 / 6)
-    hue = jnp.where(value == red, sixth * (green - blue), hue)
-    hue = jnp.where(span > 0, hue, 0) + (hue < 0)
-    return jnp.stack([hue, saturation, value], channels)
-
-
-def _hsv_to_rgb(images: jax.Array, data_format: str | None = None) -> jax.Array:
-    """Return red, green and blue. Source: Smith 1978."""
-    *_, channels = _axes(images, data_format)
-    hue, saturation, value = _planes(images, channels)
-    turn = jnp.mod(hue, 1) * 6
-    parts = (jnp.abs(turn - 3) - 1, 2 - jnp.abs(turn - 2), 2 - jnp.abs(turn - 4))
-    return jnp.stack(
-        [value * (1 - saturation + saturation * jnp.clip(part, 0, 1)) for part in parts], channels
-    )
 
 
 def _resize(
@@ -90,7 +34,7 @@ def _resize(
         raise ConfigError(f"has no fill_mode {fill_mode!r}.", fix="fill_mode='constant'")
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ConfigError("takes crop_to_aspect_ratio or pad_to_aspect_ratio, not both.")
-    axes = [axis % images.ndim for axis in _axes(images, data_format)[:2]]
+    axes = [axis % images.ndim for axis in image_axes(images, data_format)[:2]]
     height, width = (images.shape[axis] for axis in axes)
     if crop_to_aspect_ratio or pad_to_aspect_ratio:
         in_proportion = (int(width * size[0] / size[1]), int(height * size[1] / size[0]))
@@ -121,11 +65,12 @@ def _crop_images(
     target_width: int | None = None,
     data_format: str | None = None,
 ) -> jax.Array:
+    """Crop; two of what is cut before, after, and left over say the third."""
     sides = {
         "height": (top_cropping, target_height, bottom_cropping),
         "width": (left_cropping, target_width, right_cropping),
     }
-    for axis, (side, parts) in zip(_axes(images, data_format)[:2], sides.items(), strict=True):
+    for axis, (side, parts) in zip(image_axes(images, data_format)[:2], sides.items(), strict=True):
         start, size, _ = _completed(side, parts, images.shape[axis])
         images = lax.slice_in_dim(images, start, start + size, axis=axis % images.ndim)
     return images
@@ -141,13 +86,14 @@ def _pad_images(
     target_width: int | None = None,
     data_format: str | None = None,
 ) -> jax.Array:
+    """Pad with zeros; two of before, after and the target say the third."""
     sides = {
         "height": (top_padding, bottom_padding, target_height),
         "width": (left_padding, right_padding, target_width),
     }
     pads = [(0, 0)] * images.ndim
     for axis, (side, (*around, target)) in zip(
-        _axes(images, data_format)[:2], sides.items(), strict=True
+        image_axes(images, data_format)[:2], sides.items(), strict=True
     ):
         if target is None:
             target = images.shape[axis] + sum(pad for pad in around if pad is not None)
@@ -192,6 +138,7 @@ def _extract_patches_3d(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> jax.Array:
+    """Return the voxels of each patch as channels."""
     window = (size,) * 3 if isinstance(size, int) else tuple(size)
     return _patches(volumes, window, strides, dilation_rate, padding, data_format)
 
@@ -232,12 +179,12 @@ def _gaussian_blur(
     """Blur; `kernel_size` and `sigma` are (along the width, along the height), as in Keras."""
     along_width, along_height = map(_bell, kernel_size, sigma)
     kernel = jnp.outer(along_height, along_width)
-    return _filtered(images, kernel, _axes(images, data_format)[2])
+    return _filtered(images, kernel, image_axes(images, data_format)[2])
 
 
 def _sobel_edges(images: jax.Array, data_format: str | None = None) -> jax.Array:
     """Return the derivatives (down, right) on a new last axis. Source: Sobel & Feldman 1968."""
-    *_, channels = _axes(images, data_format)
+    *_, channels = image_axes(images, data_format)
     right = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
     return jnp.stack([_filtered(images, kernel, channels) for kernel in (right.T, right)], -1)
 
@@ -253,7 +200,7 @@ def _ssim(
     data_format: str | None = None,
 ) -> jax.Array:
     """Return the structural similarity of each pair of images. Source: Wang 2004."""
-    *_, channels = _axes(image1, data_format)
+    *_, channels = image_axes(image1, data_format)
     dtype = image1.dtype
     first, second = (image.astype(jnp.result_type(image, float)) for image in (image1, image2))
     bell = _bell(filter_size, filter_sigma)
@@ -304,12 +251,9 @@ TABLE: Table = {
     "extract_patches": _extract_patches,
     "extract_patches_3d": _extract_patches_3d,
     "gaussian_blur": _gaussian_blur,
-    "hsv_to_rgb": _hsv_to_rgb,
     "map_coordinates": _map_coordinates,
     "pad_images": _pad_images,
     "resize": _resize,
-    "rgb_to_grayscale": _rgb_to_grayscale,
-    "rgb_to_hsv": _rgb_to_hsv,
     "scale_and_translate": _scale_and_translate,
     "sobel_edges": _sobel_edges,
     "ssim": _ssim,

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from plait.core import dtypes
@@ -23,8 +24,12 @@ def _segment(function: Function) -> Function:
     )
 
 
-def _get_item(x: Any, key: Any) -> jax.Array:
-    """Index as NumPy does; lists in the key are arrays of indices."""
+def get_item(x: Any, key: Any) -> jax.Array:
+    """Return ``x[key]``; lists in the key are arrays of indices or masks.
+
+    Raises:
+        ArgumentTypeError: the key slices up to a symbolic tensor.
+    """
     keys = key if isinstance(key, tuple) else (key,)
     for item in keys:
         if isinstance(item, slice) and any_symbolic((item.start, item.stop, item.step)):
@@ -32,7 +37,7 @@ def _get_item(x: Any, key: Any) -> jax.Array:
                 "cannot slice up to a tensor: the size of the result would not be known.",
                 fix="ops.slice(x, start_indices, shape) takes a tensor as start, or mask instead",
             )
-    return array(x)[tuple(jnp.asarray(item) if isinstance(item, list) else item for item in keys)]
+    return array(x)[tuple(np.asarray(item) if isinstance(item, list) else item for item in keys)]
 
 
 def _slice(inputs: jax.Array, start_indices: Any, shape: Any) -> jax.Array:
@@ -153,5 +158,3 @@ TABLE: Table = {
     "unravel_index": lambda indices, shape: jnp.unravel_index(indices, shape),
     "where": lambda condition, x1=None, x2=None: jnp.where(condition, x1, x2),
 }  # fmt: skip
-
-STRUCTURED: Table = {"get_item": _get_item}

@@ -38,6 +38,7 @@ def _wide(x: jax.Array) -> jax.Array:
 def _moments(
     x: jax.Array, axes: Any, keepdims: bool = False, synchronized: bool = False
 ) -> tuple[jax.Array, jax.Array]:
+    """Return mean and variance over `axes`."""
     if synchronized:
         raise ConfigError("takes no synchronized=True.", fix="leave it out")
     mean, variance = (f(_wide(x), axes, keepdims=keepdims) for f in (jnp.mean, jnp.var))
@@ -170,6 +171,7 @@ def _dot_product_attention(
 def _binary_crossentropy(
     target: jax.Array, output: jax.Array, from_logits: bool = False
 ) -> jax.Array:
+    """Return ``-target log(output) - (1 - target) log(1 - output)`` for each element."""
     _require_same(target.shape, output.shape)
     if from_logits:
         return -target * jax.nn.log_sigmoid(output) - (1 - target) * jax.nn.log_sigmoid(-output)
@@ -180,6 +182,7 @@ def _binary_crossentropy(
 def _categorical_crossentropy(
     target: jax.Array, output: jax.Array, from_logits: bool = False, axis: int = -1
 ) -> jax.Array:
+    """Return ``-sum(target log(output))`` over `axis`."""
     _require_same(target.shape, output.shape)
     return -jnp.sum(target * _log_probabilities(output, from_logits, axis), axis)
 
@@ -187,6 +190,7 @@ def _categorical_crossentropy(
 def _sparse_categorical_crossentropy(
     target: jax.Array, output: jax.Array, from_logits: bool = False, axis: int = -1
 ) -> jax.Array:
+    """Return ``-log(output[target])`` for targets that are class numbers."""
     if target.ndim == output.ndim and target.shape[-1] == 1:
         target = jnp.squeeze(target, -1)
     _require_same(target.shape, output.shape[:-1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -26,6 +26,7 @@ from plait.errors import (
 from plait.graph import tree
 from plait.graph.tensor import SymbolicTensor, any_symbolic, install_operation
 from plait.ops.arguments import Reader, broadcast, shape_of, unwrapped
+from plait.ops.descriptions import describe
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 _ELEMENTWISE: set[str] = set()
@@ -82,6 +83,7 @@ def operation(
     *,
     elementwise: bool = False,
     reads_tensors: bool = True,
+    settings: Collection[str] = (),
 ) -> Callable[..., Any]:
     """Return `function` made aware of symbolic tensors and variables, and add it to the table.
 
@@ -93,8 +95,9 @@ def operation(
         elementwise: whether the shape of the result is that of its arguments, broadcast.
         reads_tensors: whether arguments named like tensors are made JAX arrays first; False for
             functions that take any structure, as loops do.
+        settings: parameters that are no tensors though named like one.
     """
-    reader = Reader(function)
+    reader = Reader(function, settings)
 
     @functools.wraps(function)
     def compute(*args: Any, **kwargs: Any) -> Any:
@@ -110,7 +113,7 @@ def operation(
 
     @functools.wraps(function)
     def public(*args: Any, **kwargs: Any) -> Any:
-        if any_symbolic(args, kwargs):
+        if any_symbolic(*args, *kwargs.values()):
             if reads_tensors:
                 args, kwargs = _checked(name, reader, reader.symbolic, args, kwargs)
             return Op(name)(*args, **kwargs)
@@ -120,6 +123,7 @@ def operation(
 
     public.__name__ = public.__qualname__ = name.rpartition(".")[2]
     public.__module__ = "plait.ops"
+    public.__doc__ = function.__doc__ or describe(public.__name__)
     public.__signature__ = reader.signature  # type: ignore[attr-defined]
     install_operation(name, public)
     return public
@@ -143,9 +147,9 @@ def _checked(name: str, reader: Reader, function: Any, args: Any, kwargs: Any) -
                 fix=f"call it as ops.{name}{reader.signature}",
             ) from None
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        about_types = isinstance(error, TypeError) and "shape" not in first
         tensors = [leaf for leaf in tree.flatten((args, kwargs)) if hasattr(leaf, "shape")]
-        base = ArgumentTypeError if isinstance(error, TypeError) else ShapeError
-        wrapped = base(
+        wrapped = (ArgumentTypeError if about_types else ShapeError)(
             f"{_who(name)} cannot be applied to its input: {first}",
             details=input_details(tensors),
         )

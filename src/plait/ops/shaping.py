@@ -100,6 +100,7 @@ def _groups(side: str) -> list[list[str]]:
 
 
 def _depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") -> jax.Array:
+    """Move channels into blocks of pixels, `block_size` wide. Source: Shi 2016."""
     pattern = {
         "channels_last": "n h w (p q c) -> n (h p) (w q) c",
         "channels_first": "n (c p q) h w -> n c (h p) (w q)",
@@ -108,6 +109,7 @@ def _depth_to_space(x: Any, block_size: int, data_format: str = "channels_last")
 
 
 def _space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") -> jax.Array:
+    """Move blocks of pixels, `block_size` wide, into channels: undo `depth_to_space`."""
     pattern = {
         "channels_last": "n (h p) (w q) c -> n h w (p q c)",
         "channels_first": "n c (h p) (w q) -> n (c p q) h w",
@@ -116,6 +118,7 @@ def _space_to_depth(x: Any, block_size: int, data_format: str = "channels_last")
 
 
 def _view_as_complex(x: jax.Array) -> jax.Array:
+    """Return the last axis, (real, imaginary), as complex numbers."""
     if x.ndim == 0 or x.shape[-1] != 2:
         raise ShapeError(f"expects a last axis of size 2 (real, imaginary), received {x.shape}.")
     return lax.complex(x[..., 0].astype(jnp.float32), x[..., 1].astype(jnp.float32))

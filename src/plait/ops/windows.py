@@ -73,6 +73,7 @@ def _separable_conv(
     data_format: str | None = None,
     dilation_rate: Sizes = 1,
 ) -> jax.Array:
+    """Convolve every channel with its own filters, then mix the channels. Source: Chollet 2017."""
     deep = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
     return conv(deep, pointwise_kernel, data_format=data_format)
 
@@ -86,6 +87,7 @@ def _conv_transpose(
     data_format: str | None = None,
     dilation_rate: Sizes = 1,
 ) -> jax.Array:
+    """Convolve with the transpose of a convolution."""
     return _kernels().conv_transpose(
         inputs, kernel, strides, padding, output_padding, dilation_rate, layout(data_format)
     )
@@ -98,6 +100,7 @@ def _max_pool(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> jax.Array:
+    """Return the maximum of every window."""
     return _kernels().max_pool(inputs, pool_size, strides, padding, layout(data_format))
 
 
@@ -108,12 +111,15 @@ def _average_pool(
     padding: str = "valid",
     data_format: str | None = None,
 ) -> jax.Array:
+    """Return the mean of every window, of what is no padding."""
     return _kernels().average_pool(inputs, pool_size, strides, padding, layout(data_format))
 
 
 def _adaptive_average_pool(
     inputs: jax.Array, output_size: Sizes, data_format: str | None = None
 ) -> jax.Array:
+    """Return the means of as many windows as `output_size` says."""
+
     def mean(windows: jax.Array, inside: np.ndarray, axis: int) -> jax.Array:
         return jnp.sum(windows * inside, axis) / np.sum(inside, axis).astype(windows.dtype)
 
@@ -123,6 +129,7 @@ def _adaptive_average_pool(
 def _adaptive_max_pool(
     inputs: jax.Array, output_size: Sizes, data_format: str | None = None
 ) -> jax.Array:
+    """Return the maxima of as many windows as `output_size` says."""
     return _adaptive_pool(
         inputs, output_size, data_format, lambda windows, _, axis: jnp.max(windows, axis)
     )

@@ -1,149 +1,196 @@
-"""Checks of data against a model, made before a step runs: the first look at every batch."""
+"""Checks of data against a model, made before a step runs on them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plait import losses
 from plait.core import calling
 from plait.core.infer import infer
+from plait.core.spec import TensorSpec
 from plait.errors import DataError, ShapeError
 from plait.graph import tree
-from plait.training.data import Source
+from plait.graph.tensor import Shape, SymbolicTensor
+from plait.losses.shapes import check_paired
+from plait.training.data import Batch, Source
 
 if TYPE_CHECKING:
     from plait.models.model import Model
 
-_SPARSE = "sparse_categorical_crossentropy"
-_BINARY = "binary_crossentropy"
+_FAMILIES = ("crossentropy", "margin", "overlap", "probabilistic", "regression", "sparse")
 
 
-class Checker:
-    """Checks the batches of one epoch.
+class CheckedSource:
+    """Batches that fit a model, or an error that names the input or output.
 
-    Shapes are looked at once; labels once for all if the targets are in memory, else in each batch.
+    Shapes are looked at in the first batch. Labels are looked at all together, before that batch
+    is given, if the targets are in memory, else batch by batch.
 
     Args:
-        model: the model that the batches are for.
+        source: where the batches come from.
+        model: the model that they are for.
+
+    Attributes:
+        num_batches: batches an epoch, None if not known before it ends.
+        targets: all targets if they are in memory, else None.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
-        self._seen = False
-        self._specs: list[Any] = []
-        self._whole = False
+    def __init__(self, source: Source, model: Model) -> None:
+        self._source, self._model = source, model
+        self.num_batches, self.targets = source.num_batches, source.targets
+        self._specs: list[Any] | None = None
 
-    def __call__(self, batch: Any, source: Source) -> None:
-        """Check one batch.
+    def restart(self) -> None:
+        """Let the next epoch begin with the first batch, if that can be had again."""
+        self._source.restart()
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield the batches of the next epoch.
 
         Raises:
             DataError: a wrong number, name or label.
             ShapeError: a shape that does not fit.
         """
+        for batch in self._source.epoch():
+            if self._model.computes:
+                self._check(batch)
+            yield batch
+
+    def _check(self, batch: Batch) -> None:
         x, y, _ = batch
-        objective = self.model.objective
-        if (self._seen and self._whole) or not self.model.computes:
+        objective, whole = self._model.objective, self.targets is not None
+        if self._specs is not None and (whole or y is None):
             return
-        targets = y
-        if not self._seen:
-            calling.ensure_built(self.model, (x,), {})
-            specs = infer(self.model, (x,), {})
-            self._specs = tree.flatten(specs)
-            objective.know_outputs(specs, self.model.known_output_names)
-            self._whole = source.targets is not None
-            targets = source.targets if self._whole else y
-            self._seen = True
-        if y is None:
+        if self._specs is None:
+            specs = self._output_specs(x)
+            objective.know_outputs(specs, self._model.known_output_names)
+            self._specs = objective.predictions(specs)
+        if y is None or not self._model.compiled:
             return
-        losses = objective.losses_by_position()
+        targets = objective.match_targets(self.targets if whole else y)
         for name, loss, spec, target in zip(
-            objective.names, losses, self._specs, objective.match(targets, "targets"), strict=True
+            objective.names, objective.losses_by_position(), self._specs, targets, strict=True
         ):
-            if target is None or loss is None or spec is None:
-                continue
-            self._check_output(name, loss, spec, target)
+            if target is not None and loss is not None and spec is not None:
+                self._check_output(name, loss, spec, target)
 
-    def _check_output(self, name: str, loss: Any, spec: Any, target: Any) -> None:
-        kind = _kind(loss, spec.shape, target)
-        shape = tuple(target.shape)
-        if kind == _SPARSE:
-            labels_rank = len(shape) - (len(shape) == len(spec.shape) and shape[-1] == 1)
-            if labels_rank == 1 and len(spec.shape) > 2:
-                self._raise_per_position(name, spec.shape, shape)
-            self._check_labels(name, loss, spec.shape[-1], target)
-        elif kind == _BINARY:
-            low, high = _extremes(target)
-            if low < 0 or high > 1:
-                raise DataError(
-                    f"output '{name}': binary_crossentropy takes targets from 0 to 1; received "
-                    f"{low:g} to {high:g}.",
-                    fix="for -1 and 1 use loss='hinge'; for class numbers use Dense(classes, "
-                    "activation='softmax') with loss='sparse_categorical_crossentropy'",
-                )
+    def _output_specs(self, x: Any) -> Any:
+        model = self._model
+        calling.ensure_built(model, (x,), {})
+        if model.has_graph:
+            x = tree.map_structure(_any_batch, x)
+        return infer(model, (x,), {})
 
-    def _check_labels(self, name: str, loss: Any, classes: int | None, target: Any) -> None:
+    def _check_output(self, name: str, given: Any, spec: TensorSpec, target: Any) -> None:
+        true: Shape = (None, *target.shape[1:])
+        pred: Shape = (None, *spec.shape[1:])
+        loss = losses.for_output(given, true, pred)
+        function = getattr(loss, "fn", None)
+        room, _, family = getattr(function, "__module__", "").rpartition(".")
+        if room != "plait.losses" or family not in _FAMILIES:
+            return
+        if family == "sparse":
+            options = loss._fn_kwargs  # type: ignore[union-attr]
+            axis = options.get("axis", -1)
+            self._check_one_number(name, true, pred, axis)
+            self._check_labels(name, target, pred[axis], options.get("ignore_class"))
+            return
+        try:
+            check_paired(function.__name__, _same_rank(true, pred), pred)  # type: ignore[arg-type,union-attr]
+        except ShapeError as error:
+            raise error.at(f"output '{name}':") from None
+        low, high = _extremes(name, target)
+        if function.__name__ == "binary_crossentropy" and (low < 0 or high > 1):  # type: ignore[union-attr]
+            raise DataError(
+                f"output '{name}': binary_crossentropy takes targets from 0 to 1; received "
+                f"{low:g} to {high:g}.",
+                fix="for -1 and 1 use loss='hinge'; for class numbers use Dense(classes, "
+                "activation='softmax') with loss='sparse_categorical_crossentropy'",
+            )
+
+    def _check_labels(
+        self, name: str, target: Any, classes: int | None, ignored: int | None
+    ) -> None:
         if classes is None:
             return
-        ignored = getattr(loss, "ignore_class", None)
         array = np.asarray(target)
         if ignored is not None:
             array = array[array != ignored]
-        low, high = _extremes(array)
-        if np.isnan(low) or low < 0 or high >= classes:
-            wrong = low if low < 0 or np.isnan(low) else high
-            one_based = low == 1 and high == classes
-            raise DataError(
-                f"output '{name}' has {classes} classes (0 to {classes - 1}), but a target is "
-                f"class number {wrong:g}.",
-                fix="count classes from 0: y - 1"
-                if one_based
-                else f"make the last layer wider (Dense({int(high) + 1})), or correct the labels"
-                if high >= classes and np.isfinite(high)
-                else "correct the labels",
-            )
+        low, high = _extremes(name, array)
+        if low >= 0 and high < classes:
+            return
+        wrong = low if low < 0 else high
+        fix = "correct the labels"
+        if low == 1 and high == classes:
+            fix = "count classes from 0: y - 1"
+        elif high >= classes and np.isfinite(high):
+            fix = f"make the last layer wider (Dense({int(high) + 1})), or correct the labels"
+        raise DataError(
+            f"output '{name}' has {classes} classes (0 to {classes - 1}), but a target is "
+            f"class number {wrong:g}.",
+            fix=fix,
+        )
 
-    def _raise_per_position(self, name: str, output: Any, target: Any) -> None:
-        model, output = self.model, (None, *output[1:])
-        what = "pixel" if len(output) == 4 else "step" if len(output) == 3 else "position"
+    def _check_one_number(self, name: str, true: Shape, pred: Shape, axis: int) -> None:
+        positions = list(pred)
+        positions.pop(axis)
+        if true in (tuple(positions), (*positions, 1)):
+            return
+        if len(pred) > 2 and true in ((None,), (None, 1)):
+            self._raise_per_position(name, pred, true)
+        raise ShapeError(
+            f"output '{name}' is {pred}, so it takes class numbers {tuple(positions)}; its targets "
+            f"are {true}.",
+            fix="one-hot targets go with loss='categorical_crossentropy'"
+            if true == pred
+            else "give one class number for each row of scores",
+        )
+
+    def _raise_per_position(self, name: str, pred: Shape, true: Shape) -> None:
+        model = self._model
+        what = "pixel" if len(pred) == 4 else "step" if len(pred) == 3 else "position"
         last = ""
         if model.has_graph:
-            tensor = model.outputs[objective_index(model, name)]
+            tensor = model.outputs[model.output_names.index(name)]
             if tensor.node is not None:
                 last = f" before {tensor.node.describe()}"
         pooling = {3: "GlobalAveragePooling1D", 5: "GlobalAveragePooling3D"}.get(
-            len(output), "GlobalAveragePooling2D"
+            len(pred), "GlobalAveragePooling2D"
         )
         raise ShapeError(
-            f"output '{name}' is {output} but its targets are {target} class numbers: the model "
+            f"output '{name}' is {pred} but its targets are {true} class numbers: the model "
             f"predicts one class per {what}.",
             fix=f"put layers.{pooling}() or layers.Flatten(){last}",
         )
 
 
-def objective_index(model: Model, name: str) -> int:
-    """Return the position of an output by name."""
-    return model.output_names.index(name)
+def _any_batch(leaf: Any) -> Any:
+    if leaf is None:
+        return None
+    return SymbolicTensor((None, *leaf.shape[1:]), np.dtype(leaf.dtype).name)
 
 
-def _kind(loss: Any, output: Any, target: Any) -> str:
-    name = loss if isinstance(loss, str) else getattr(loss, "name", None)
-    name = name or getattr(loss, "__name__", "")
-    text = str(name).replace("_", "").lower()
-    if isinstance(loss, str) and text in ("crossentropy", "ce"):
-        if output[-1] == 1:
-            return _BINARY
-        return _SPARSE if len(target.shape) < len(output) else ""
-    cls = type(loss).__name__
-    if text == "sparsecategoricalcrossentropy" or cls == "SparseCategoricalCrossentropy":
-        return _SPARSE
-    if text in ("binarycrossentropy", "bce") or cls == "BinaryCrossentropy":
-        return _BINARY
-    return ""
+def _same_rank(true: Shape, pred: Shape) -> Shape:
+    """Return the shape of targets after Keras' rule for a last axis of 1."""
+    if len(true) == len(pred) - 1 and pred[-1] == 1:
+        return (*true, 1)
+    if len(true) == len(pred) + 1 and true[-1] == 1:
+        return true[:-1]
+    return true
 
 
-def _extremes(target: Any) -> tuple[float, float]:
+def _extremes(name: str, target: Any) -> tuple[float, float]:
     array = np.asarray(target)
     if array.size == 0:
         return 0.0, 0.0
-    return float(array.min()), float(array.max())
+    low, high = float(array.min()), float(array.max())
+    if np.isnan(low):
+        sample = int(np.argwhere(np.isnan(array))[0][0])
+        raise DataError(
+            f"output '{name}': its targets hold NaN (sample {sample}).",
+            fix="drop or fill these samples; their loss would be NaN, and then every weight",
+        )
+    return low, high

@@ -12,6 +12,7 @@ from plait.core import random
 from plait.errors import ArgumentTypeError, ConfigError, DataError
 from plait.graph import tree
 from plait.training import frames
+from plait.training.arrays import check_lengths, sample_count, take, to_arrays
 from plait.training.weights import ClassWeights
 
 Batch = tuple[Any, Any, Any]
@@ -30,6 +31,9 @@ class Source(Protocol):
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of the next epoch."""
+
+    def restart(self) -> None:
+        """Let the next epoch begin with the first batch, if that can be had again."""
 
 
 class PyDataset:
@@ -100,7 +104,12 @@ def unpack(data: Any) -> Batch:
 
 def unpack_validation(validation_data: Any) -> Batch:
     """Return ``(x, y, sample_weight)`` of what `fit` was given as validation data."""
-    if isinstance(validation_data, tuple | list) and not hasattr(validation_data, "_fields"):
+    named = hasattr(validation_data, "_fields")
+    if (
+        isinstance(validation_data, tuple | list)
+        and not named
+        and not _is_list_of_batches(validation_data, None)
+    ):
         return unpack(tuple(validation_data))
     return validation_data, None, None
 
@@ -113,6 +122,7 @@ def make_source(
     batch_size: int | None = None,
     steps: int | None = None,
     shuffle: bool = False,
+    whole: bool = False,
     class_weight: Any = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
@@ -124,6 +134,7 @@ def make_source(
         y: targets; not with batches that hold their own.
         sample_weight: weights of samples; not with such batches either.
         batch_size: default 32 for arrays.
+        whole: instead, arrays are one batch.
         steps: batches an epoch.
         shuffle: draw the order of the samples anew each epoch.
         class_weight: see `ClassWeights`.
@@ -138,7 +149,7 @@ def make_source(
     _check_whole("steps", steps)
     if x is None:
         raise DataError("there are no data: x is None.", fix="model.fit(x, y)")
-    if _gives_batches(x):
+    if _gives_batches(x) or (y is None and _is_list_of_batches(x, input_names)):
         if y is not None or sample_weight is not None:
             what = "y" if y is not None else "sample_weight"
             raise DataError(
@@ -146,12 +157,15 @@ def make_source(
                 fix="let it give (x, y) or (x, y, sample_weight)",
             )
         weights = ClassWeights(class_weight, None, output_names)
-        return BatchSource(x, steps, shuffle, weights, input_names)
+        return BatchSource(x, steps, shuffle, weights, input_names, output_names)
     x = to_arrays(x, "x", input_names)
     y = to_arrays(y, "y", output_names)
     sample_weight = to_arrays(sample_weight, "sample_weight", output_names)
     weights = ClassWeights(class_weight, y, output_names)
-    return ArraySource(x, y, weights(y, sample_weight), batch_size or 32, steps, shuffle)
+    if batch_size is None:
+        batch_size = sample_count(x) if whole else 32
+    check_lengths(x, y, sample_weight)
+    return ArraySource(x, y, weights(y, sample_weight), batch_size, steps, shuffle)
 
 
 def _check_whole(name: str, value: Any) -> None:
@@ -167,107 +181,67 @@ def _gives_batches(x: Any) -> bool:
     return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
-# -- arrays ---------------------------------------------------------------------------------
+def _is_list_of_batches(x: Any, input_names: Sequence[str] | None) -> bool:
+    """Return whether `x` is a list of ``(x, y)`` rather than of nested inputs."""
+    if not (isinstance(x, list) and x and all(isinstance(item, tuple) for item in x)):
+        return False
+    return input_names is None or len(tree.flatten(x)) != len(input_names)
 
 
-def to_arrays(value: Any, what: str, names: Sequence[str] | None = None) -> Any:
-    """Return nested arrays of what a user may write for them: numbers, arrays, frames, tensors.
+# -- epochs ---------------------------------------------------------------------------------
 
-    Raises:
-        DataError: something in it is no array of numbers, named by its place.
+
+class _Epochs:
+    """Cuts passes over data into epochs, as Keras does.
+
+    Without `steps` an epoch is a pass. With them it is so many batches, and the next epoch goes on
+    where it stopped; when the data end within an epoch, that epoch is over.
+
+    Args:
+        steps: batches an epoch, or None.
+        once: the data cannot begin again.
     """
-    if value is None:
-        return None
-    if frames.is_frame(value):
-        value = frames.columns(value, names)
-    if _is_numbers(value, names):
-        value = np.asarray(value)
-    if tree.is_leaf(value):
-        return _array(value, what)
-    paths = iter([path for path, _ in tree.leaves_with_path(value)])
-    return tree.map_structure(lambda leaf: _array(leaf, f"{what}[{_shown(next(paths))}]"), value)
+
+    def __init__(self, steps: int | None, once: bool = False) -> None:
+        self._steps, self._once = steps, once
+        self._running: Iterator[Any] | None = None
+
+    def _pass(self) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Let the next epoch begin with the first batch, if that can be had again."""
+        self._running = None
+
+    def _batches(self) -> Iterator[Any]:
+        if self._steps is None:
+            yield from self._pass()
+            return
+        running, fresh = self._running, False
+        self._running = None
+        if running is None:
+            running, fresh = self._pass(), True
+        for done in range(self._steps):
+            batch = next(running, _END)
+            if batch is _END and done == 0 and not fresh and not self._once:
+                running = self._pass()
+                batch = next(running, _END)
+            if batch is _END:
+                if done:
+                    warnings.warn(
+                        f"the data ended after {done} of {self._steps} steps of this epoch; give "
+                        "as many batches as steps x epochs.",
+                        stacklevel=2,
+                    )
+                return
+            yield batch
+        self._running = running
 
 
-def _shown(path: tuple[str, ...]) -> str:
-    return "][".join(part if part.isdigit() else repr(part) for part in path)
+_END = object()
 
 
-def _is_numbers(value: Any, names: Sequence[str] | None) -> bool:
-    """Return whether a list is one array written out, rather than a list of arrays."""
-    if not isinstance(value, list | tuple) or not value:
-        return False
-    if names is not None and len(names) > 1 and len(value) == len(names):
-        return False
-    return all(isinstance(leaf, int | float | bool) for leaf in tree.flatten(value))
-
-
-def _array(leaf: Any, what: str) -> Any:
-    if leaf is None:
-        return None
-    if frames.is_frame(leaf):
-        leaf = frames.columns(leaf, None)
-    if hasattr(leaf, "detach"):
-        leaf = leaf.detach().cpu()
-    if not _is_sliceable(leaf):
-        try:
-            leaf = np.asarray(leaf)
-        except Exception as error:
-            raise DataError(f"{what} is a {type(leaf).__name__}, which is no array.") from error
-    kind = np.dtype(leaf.dtype).kind if _has_numpy_dtype(leaf) else "f"
-    if kind not in "biufcV":
-        raise DataError(
-            f"{what} holds {leaf.dtype}, not numbers.",
-            fix="turn text into numbers first, and give every sample the same shape",
-        )
-    if len(leaf.shape) == 0:
-        raise DataError(
-            f"{what} is a single number, not an array of samples.", fix="pass an array"
-        )
-    return leaf
-
-
-def _is_sliceable(leaf: Any) -> bool:
-    return isinstance(leaf, np.ndarray) or (
-        hasattr(leaf, "shape") and hasattr(leaf, "dtype") and type(leaf).__module__ == "h5py._hl.dataset"
-    )
-
-
-def _has_numpy_dtype(leaf: Any) -> bool:
-    try:
-        np.dtype(leaf.dtype)
-    except TypeError:
-        return False
-    return True
-
-
-def sample_count(x: Any) -> int:
-    """Return the number of samples in arrays."""
-    arrays = [leaf for leaf in tree.flatten(to_arrays(x, "x")) if leaf is not None]
-    if not arrays:
-        raise DataError("there are no data: x is None.")
-    return max(int(arrays[0].shape[0]), 1)
-
-
-def _check_lengths(x: Any, y: Any, sample_weight: Any) -> int:
-    rows = []
-    for what, value in (("x", x), ("y", y), ("sample_weight", sample_weight)):
-        for path, leaf in tree.leaves_with_path(value):
-            if leaf is not None:
-                name = f"{what}[{_shown(path)}]" if path else what
-                rows.append((name, int(leaf.shape[0]), tuple(leaf.shape)))
-    sizes = {size for _, size, _ in rows}
-    if len(sizes) > 1:
-        raise DataError(
-            f"the data have different numbers of samples: {', '.join(map(str, sorted(sizes)))}.",
-            details=[(name, f"{size} samples", shape) for name, size, shape in rows],
-            fix="every array needs one row for each sample",
-        )
-    if not sizes:
-        raise DataError("there are no data: x is None.")
-    return sizes.pop()
-
-
-class ArraySource:
+class ArraySource(_Epochs):
     """Batches cut from arrays in memory or mapped into it.
 
     Args:
@@ -277,34 +251,26 @@ class ArraySource:
         batch_size: the last batch may be smaller.
         steps: batches an epoch; default: as many as the data have.
         shuffle: draw the order anew whenever the data begin again.
+
+    Raises:
+        DataError: the numbers of samples differ, or there are none.
     """
 
     def __init__(
         self, x: Any, y: Any, sample_weight: Any, batch_size: int, steps: int | None, shuffle: bool
     ) -> None:
-        self.size = _check_lengths(x, y, sample_weight)
+        super().__init__(steps)
+        self.size = check_lengths(x, y, sample_weight)
         if self.size == 0:
-            raise DataError("there are no data: x has no samples.")
+            raise DataError("there are no data: x has no samples.", fix="pass at least one")
         self.data = (x, y, sample_weight)
         self.targets = y
         self.batch_size, self.shuffle = batch_size, shuffle
-        self._steps = steps
         self.num_batches: int | None = steps or -(-self.size // batch_size)
-        self._running: Iterator[Batch] | None = None
 
     def epoch(self) -> Iterator[Batch]:
-        """Yield the batches of the next epoch; with `steps` it goes on where the last stopped."""
-        if self._steps is None:
-            yield from self._pass()
-            return
-        for _ in range(self._steps):
-            if self._running is None:
-                self._running = self._pass()
-            batch = next(self._running, None)
-            if batch is None:
-                self._running = self._pass()
-                batch = next(self._running)
-            yield batch
+        """Yield the batches of the next epoch."""
+        return self._batches()
 
     def _pass(self) -> Iterator[Batch]:
         order = None
@@ -313,25 +279,11 @@ class ArraySource:
         for start in range(0, self.size, self.batch_size):
             stop = min(start + self.batch_size, self.size)
             rows = slice(start, stop) if order is None else order[start:stop]
-            x, y, sample_weight = tree.map_structure(lambda leaf, r=rows: _rows(leaf, r), self.data)
+            x, y, sample_weight = tree.map_structure(lambda leaf, r=rows: take(leaf, r), self.data)
             yield x, y, sample_weight
 
 
-def _rows(leaf: Any, rows: Any) -> Any:
-    if leaf is None:
-        return None
-    if isinstance(leaf, np.ndarray):
-        return np.asarray(leaf[rows])
-    if isinstance(rows, slice):
-        return np.asarray(leaf[rows])
-    ascending = np.argsort(rows)
-    return np.asarray(leaf[rows[ascending]])[np.argsort(ascending)]
-
-
-# -- batches --------------------------------------------------------------------------------
-
-
-class BatchSource:
+class BatchSource(_Epochs):
     """Batches that somebody else makes: an iterable, a generator, a `PyDataset`, a DataLoader.
 
     Args:
@@ -340,6 +292,7 @@ class BatchSource:
         shuffle: of a `PyDataset`, draw the order of the batches anew each epoch.
         weights: class weights to multiply in.
         input_names: names of the model's inputs, for columns of frames.
+        output_names: names of its outputs.
     """
 
     def __init__(
@@ -349,14 +302,13 @@ class BatchSource:
         shuffle: bool,
         weights: ClassWeights,
         input_names: Sequence[str] | None,
+        output_names: Sequence[str] | None,
     ) -> None:
+        super().__init__(steps, once=isinstance(batches, Iterator))
         self.batches, self.shuffle, self.weights = batches, shuffle, weights
-        self.input_names = input_names
+        self.input_names, self.output_names = input_names, output_names
         self.targets = None
-        self._steps = steps
         self.num_batches = steps if steps is not None else _length(batches)
-        self._running: Iterator[Any] | None = None
-        self._once = isinstance(batches, Iterator)
         self._epochs = 0
 
     def epoch(self) -> Iterator[Batch]:
@@ -367,7 +319,7 @@ class BatchSource:
         """
         self._epochs += 1
         given = 0
-        for batch in self._raw():
+        for batch in self._batches():
             given += 1
             yield self._standard(batch)
         if given == 0:
@@ -380,34 +332,12 @@ class BatchSource:
                 fix=fix + "DataLoader, a plait.utils.PyDataset)",
             )
 
-    def _raw(self) -> Iterator[Any]:
-        if self._steps is None:
-            yield from self._pass()
-            return
-        if self._running is None:
-            self._running = self._pass()
-        for done in range(self._steps):
-            batch = next(self._running, _END)
-            if batch is _END and not self._once:
-                self._running = self._pass()
-                batch = next(self._running, _END)
-            if batch is _END:
-                if done:
-                    warnings.warn(
-                        f"the data ended after {done} of {self._steps} steps of this epoch; give "
-                        "as many batches as steps x epochs.",
-                        stacklevel=2,
-                    )
-                return
-            yield batch
-
     def _pass(self) -> Iterator[Any]:
         batches = self.batches
         if not isinstance(batches, PyDataset):
-            if hasattr(batches, "__iter__"):
-                yield from batches
-            else:
-                yield from (batches[index] for index in range(len(batches)))
+            # Not `yield from`: that would close a generator when an epoch stops early.
+            for batch in batches if hasattr(batches, "__iter__") else _items(batches):  # noqa: UP028
+                yield batch
             return
         batches.on_epoch_begin()
         count = batches.num_batches
@@ -420,14 +350,16 @@ class BatchSource:
 
     def _standard(self, batch: Any) -> Batch:
         x, y, sample_weight = unpack(batch)
-        names = self.input_names
-        x, y = to_arrays(x, "x of a batch", names), to_arrays(y, "y of a batch")
-        sample_weight = to_arrays(sample_weight, "sample_weight of a batch")
-        _check_lengths(x, y, sample_weight)
+        x = to_arrays(x, "x of a batch", self.input_names)
+        y = to_arrays(y, "y of a batch", self.output_names)
+        sample_weight = to_arrays(sample_weight, "sample_weight of a batch", self.output_names)
+        check_lengths(x, y, sample_weight)
         return x, y, self.weights(y, sample_weight)
 
 
-_END = object()
+def _items(batches: Any) -> Iterator[Any]:
+    for index in range(len(batches)):
+        yield batches[index]
 
 
 def _length(batches: Any) -> int | None:
@@ -439,27 +371,42 @@ def _length(batches: Any) -> int | None:
         return None
 
 
-def split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Batch, Batch]:
+def split(
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    share: float,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> tuple[Batch, Batch]:
     """Split arrays into the first samples and the last `share` of them.
 
     Raises:
         ConfigError: `share` is not between 0 and 1.
         ArgumentTypeError: the data come in batches.
+        DataError: the data are inconsistent, or one side would be empty.
     """
     if not 0 < share < 1:
         raise ConfigError(f"validation_split is a share between 0 and 1; received {share}.")
-    if _gives_batches(x):
+    if _gives_batches(x) or (y is None and _is_list_of_batches(x, input_names)):
         raise ArgumentTypeError(
-            f"validation_split needs arrays; received a {type(x).__name__}.",
+            f"validation_split needs arrays; received a {type(x).__name__} of batches.",
             fix="pass validation_data=... instead",
         )
-    whole = x, y, sample_weight
-    count = sample_count(x)
+    arrays = (
+        to_arrays(x, "x", input_names),
+        to_arrays(y, "y", output_names),
+        to_arrays(sample_weight, "sample_weight", output_names),
+    )
+    count = check_lengths(*arrays)
     kept = int(count * (1 - share))
     if kept == 0 or kept == count:
-        raise DataError(f"validation_split={share} of {count} samples leaves one side empty.")
+        raise DataError(
+            f"validation_split={share} of {count} samples leaves one side empty.",
+            fix="pass more samples, or validation_data=... instead",
+        )
 
     def part(rows: slice) -> Batch:
-        return tuple(frames.part(value, rows) for value in whole)  # type: ignore[return-value]
+        return tree.map_structure(lambda leaf: take(leaf, rows), arrays)  # type: ignore[no-any-return]
 
     return part(slice(0, kept)), part(slice(kept, None))

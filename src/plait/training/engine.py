@@ -45,6 +45,8 @@ class Engine:
         self._version = -1
         self._signature: Any = None
         self._prepared: set[str] = set()
+        self._proven = False
+        self._traced = False
 
     # -- who owns the values ----------------------------------------------------------------
 
@@ -65,10 +67,14 @@ class Engine:
         state, self._state = self._state, None
         for variable, value in zip(self._variables, state, strict=True):
             variable.owner = None
-            variable.store(value)
+            if not value.is_deleted():
+                variable.store(value)
 
     def _own(self) -> list[Any]:
         if self._state is None:
+            for variable in self._variables:
+                if variable.owner is not None:
+                    variable.owner.release()
             self._state = [jnp.array(variable.concrete_value()) for variable in self._variables]
             for variable in self._variables:
                 variable.owner = self
@@ -83,43 +89,60 @@ class Engine:
 
     def train(self, data: Any) -> Logs:
         """Run one optimizer step; return the logs so far, on the device."""
-        self._prepare("train", data)
-        step = self._step("train")
-        self._state, logs = step.function(self._own(), data, *self._randomness())
-        return dict(zip(step.names, logs, strict=True))
+        return self._run("train", data)
 
     def test(self, data: Any) -> Logs:
         """Add one batch to the metrics; return the logs so far, on the device."""
-        self._prepare("test", data)
-        step = self._step("test")
-        changed, logs = step.function(self._values(), data, *self._randomness())
-        self._keep(changed)
-        return dict(zip(step.names, logs, strict=True))
+        return self._run("test", data)
 
     def predict(self, data: Any) -> Any:
         """Return the outputs for one batch, on the device."""
-        self._prepare("predict", data)
-        function = self._step("predict").function
-        changed, outputs = function(self._values(), data, *self._randomness())
-        self._keep(changed)
-        return outputs
+        return self._run("predict", data)
 
     def run(self, function: Callable[[], None]) -> None:
         """Run something that assigns variables (a reset of metrics) without giving up the state."""
         with Scope() as scope:
             function()
         for variable, value in scope.changed.items():
-            if self._state is not None and variable in self._positions:
-                self._state[self._positions[variable]] = value
-            else:
-                variable.store(value)
+            self._set(variable, value)
 
-    def _keep(self, changed: dict[int, Any]) -> None:
-        for index, value in changed.items():
-            if self._state is not None:
-                self._state[index] = value
-            else:
-                self._variables[index].store(value)
+    def _run(self, kind: str, data: Any) -> Any:
+        done: list[Any] = []
+        try:
+            self._prepare(kind, data)
+            step = self._step(kind)
+            state = self._own() if kind == "train" else self._values()
+            seed, number = self._randomness()
+            # The step takes the old state away. An interrupt (Ctrl-C) must not come between that
+            # and keeping the new one: called from within `extend`, it cannot.
+            done.extend(map(step.function, (state,), (data,), (seed,), (number,)))
+        except Exception:
+            if not self._proven:
+                self._steps.clear()
+                self._prepared.clear()
+                self.model.objective.forget_data()
+            raise
+        finally:
+            if done and kind == "train":
+                self._state = done[0][0]
+        changed, result = done[0]
+        if kind != "train":
+            for index, value in changed.items():
+                self._set(self._variables[index], value)
+        self._proven = self._proven or kind != "predict"
+        if self._traced:
+            # Attributes that the model set on itself while it was traced change nothing.
+            self._signature, self._version = signature(self.model), structure_version()
+            self._traced = False
+        return result if kind == "predict" else dict(zip(step.names, result, strict=True))
+
+    def _set(self, variable: Variable, value: Any) -> None:
+        if variable.owner is self and self._state is not None:
+            self._state[self._positions[variable]] = value
+        elif variable.owner is not None:
+            variable.owner.write(variable, value)
+        else:
+            variable.store(value)
 
     def _randomness(self) -> tuple[Any, Any]:
         self.count += 1
@@ -132,7 +155,7 @@ class Engine:
         version = structure_version()
         if version == self._version and kind in self._prepared:
             return
-        x, y, _ = unpack(data)
+        x, _, _ = unpack(data)
         if self.model.computes:
             calling.ensure_built(self.model, (x,), {})
         now = signature(self.model)
@@ -158,8 +181,12 @@ class Engine:
             model.optimizer.build({p: v for p, v in paths.items() if v in trained})
         own = getattr(type(model), f"{kind}_step") is not getattr(Trainer, f"{kind}_step")
         if own or type(model).compute_loss is not Trainer.compute_loss:
-            self._trace_abstractly(kind, data)
-            return
+            try:
+                self._trace_abstractly(kind, data)
+                return
+            except jax.errors.ConcretizationTypeError:
+                if not (model.run_eagerly and model.computes):
+                    raise
         x, y, _ = unpack(data)
         specs = infer(model, (x,), {"training": kind == "train"} if _takes_training(model) else {})
         shapes = tree.map_structure(_struct, specs)
@@ -194,13 +221,31 @@ class Engine:
     def _step(self, kind: str) -> _Step:
         if kind not in self._steps:
             names: list[str] = []
-            pure = _pure_step(self.model, kind, self._variables, self._positions, names)
-            if self.model.run_eagerly:
-                function = _eager(pure)
-            else:
-                function = jax.jit(pure, donate_argnums=(0,) if kind == "train" else ())
+            function = self._pure_step(kind, names)
+            if not self.model.run_eagerly:
+                function = jax.jit(function, donate_argnums=(0,) if kind == "train" else ())
             self._steps[kind] = _Step(function, names)
         return self._steps[kind]
+
+    def _pure_step(self, kind: str, names: list[str]) -> Callable[..., Any]:
+        """Return a step as a pure function; it puts the names of its logs into `names`."""
+        variables, positions = self._variables, self._positions
+        method = getattr(self.model, f"{kind}_step")
+
+        def step(state: list[Any], data: Any, seed: Any, number: Any) -> Any:
+            self._traced = True
+            values = dict(zip(variables, state, strict=True))
+            with Scope(values, rng=jax.random.key(seed), step=number) as scope:
+                result = method(data)
+            if kind != "predict":
+                names[:] = [*result]
+                result = [*result.values()]
+            if kind == "train":
+                return [scope.values[variable] for variable in variables], result
+            changed = {positions[v]: value for v, value in scope.changed.items() if v in positions}
+            return changed, result
+
+        return step
 
 
 class _Step(NamedTuple):
@@ -208,39 +253,6 @@ class _Step(NamedTuple):
 
     function: Callable[..., Any]
     names: list[str]
-
-
-def _pure_step(
-    model: Model,
-    kind: str,
-    variables: list[Variable],
-    positions: dict[Variable, int],
-    names: list[str],
-) -> Callable[..., Any]:
-    """Return a step as a pure function; it puts the names of its logs, in order, into `names`."""
-    method = getattr(model, f"{kind}_step")
-
-    def step(state: list[Any], data: Any, seed: Any, number: Any) -> Any:
-        values = dict(zip(variables, state, strict=True))
-        with Scope(values, rng=jax.random.key(seed), step=number) as scope:
-            result = method(data)
-        if kind != "predict":
-            names[:] = [*result]
-            result = [*result.values()]
-        if kind == "train":
-            return [scope.values[variable] for variable in variables], result
-        changed = {positions[v]: value for v, value in scope.changed.items() if v in positions}
-        return changed, result
-
-    return step
-
-
-def _eager(function: Callable[..., Any]) -> Callable[..., Any]:
-    def run(*args: Any) -> Any:
-        with jax.disable_jit():
-            return function(*args)
-
-    return run
 
 
 def _takes_training(model: Model) -> bool:
@@ -252,4 +264,3 @@ def _struct(leaf: Any) -> Any:
         return leaf
     shape = tuple(size if size is not None else 1 for size in leaf.shape)
     return jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(leaf.dtype))
-

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from plait.errors import DataError
-from plait.graph import tree
 
 
 def is_frame(value: Any) -> bool:
@@ -49,19 +48,3 @@ def _numbers(column: Any, name: str) -> np.ndarray:
             fix="encode it first, for instance with frame[name].astype('category').cat.codes",
         )
     return array
-
-
-def part(value: Any, rows: slice) -> Any:
-    """Return the rows of arrays, lists of numbers, frames, or nested structures of arrays."""
-    if value is None:
-        return None
-    if is_frame(value):
-        return value.iloc[rows] if hasattr(value, "iloc") else value[rows]
-    if isinstance(value, list | tuple) and all(
-        isinstance(leaf, int | float | bool) for leaf in tree.flatten(value)
-    ):
-        return np.asarray(value)[rows]
-    return tree.map_structure(
-        lambda leaf: leaf if leaf is None else part(leaf, rows) if is_frame(leaf) else leaf[rows],
-        value,
-    )

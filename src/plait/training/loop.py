@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from plait import optimizers
-
 from plait.core.layer import variables_by_path
 from plait.core.scope import current_scope, value_and_grad
 from plait.core.variable import Variable
@@ -17,8 +16,9 @@ from plait.errors import ConfigError, DataError, NotCompiledError
 from plait.graph import tree
 from plait.metrics import Metric
 from plait.optimizers import Optimizer
-from plait.training import check, data
+from plait.training import data
 from plait.training.callback import CallbackList, Logs, to_numbers
+from plait.training.check import CheckedSource
 from plait.training.data import Source, unpack
 from plait.training.engine import Engine
 from plait.training.history import History
@@ -92,9 +92,9 @@ class Trainer:
             ConfigError: a name that does not exist.
         """
         chosen = optimizers.get(optimizer)
-        if chosen is not None and auto_scale_loss and self._computes_in_float16():
-            if not isinstance(chosen, optimizers.LossScaleOptimizer):
-                chosen = optimizers.LossScaleOptimizer(chosen)
+        scales = isinstance(chosen, optimizers.LossScaleOptimizer)
+        if chosen is not None and not scales and auto_scale_loss and self._computes_in_float16():
+            chosen = optimizers.LossScaleOptimizer(chosen)
         objective = Objective(loss, loss_weights, metrics, weighted_metrics)
         names = self.known_output_names
         if names is not None:
@@ -310,7 +310,7 @@ class Trainer:
         _check_count("epochs", epochs)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = data.split(
-                x, y, sample_weight, validation_split
+                x, y, sample_weight, validation_split, *self._names_for_data()
             )
         source = self._source(
             x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle,
@@ -350,7 +350,7 @@ class Trainer:
     def _epoch(self, source: Source, run: CallbackList) -> Logs:
         self.reset_metrics()
         logs: Logs = {}
-        for step, batch in enumerate(self._checked_batches(source)):
+        for step, batch in enumerate(source.epoch()):
             run.batch_begin("train", step)
             logs = self._engine.train(batch)
             run.batch_end("train", step, logs)
@@ -361,8 +361,9 @@ class Trainer:
     def _evaluate(self, source: Source, run: CallbackList) -> Logs:
         run.begin("test")
         self.reset_metrics()
+        source.restart()
         logs: Logs = {}
-        for step, batch in enumerate(self._checked_batches(source)):
+        for step, batch in enumerate(source.epoch()):
             run.batch_begin("test", step)
             logs = self._engine.test(batch)
             run.batch_end("test", step, logs)
@@ -379,26 +380,26 @@ class Trainer:
         steps: int | None,
         *,
         shuffle: bool = False,
+        whole: bool = False,
         class_weight: Any = None,
     ) -> Source:
-        return data.make_source(
+        input_names, output_names = self._names_for_data()
+        source = data.make_source(
             x,
             y,
             sample_weight,
             batch_size=batch_size,
             steps=steps,
             shuffle=shuffle,
+            whole=whole,
             class_weight=class_weight,
-            input_names=self.input_names if self.has_graph else None,  # type: ignore[attr-defined]
-            output_names=self.known_output_names,
+            input_names=input_names,
+            output_names=output_names,
         )
+        return CheckedSource(source, self)  # type: ignore[arg-type]
 
-    def _checked_batches(self, source: Source) -> Iterator[Any]:
-        """Yield the batches of one epoch; check each that has not been checked before."""
-        checker = check.Checker(self)  # type: ignore[arg-type]
-        for batch in source.epoch():
-            checker(batch, source)
-            yield batch
+    def _names_for_data(self) -> tuple[list[str] | None, list[str] | None]:
+        return self.input_names if self.has_graph else None, self.known_output_names  # type: ignore[attr-defined]
 
     def _callbacks(
         self,
@@ -505,16 +506,10 @@ class Trainer:
         return tree.map_structure(_to_numpy, self._engine.predict(batch))
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
-        source = data.make_source(
-            x,
-            y,
-            sample_weight,
-            batch_size=data.sample_count(x),
-            class_weight=class_weight,
-            input_names=self.input_names if self.has_graph else None,  # type: ignore[attr-defined]
-            output_names=self.known_output_names,
+        source = self._source(
+            x, y, sample_weight, None, None, whole=True, class_weight=class_weight
         )
-        return next(iter(self._checked_batches(source)))
+        return next(source.epoch())
 
     def state_by_path(self) -> dict[str, Variable]:
         """Return path -> variable of the model and its optimizer."""

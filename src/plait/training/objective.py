@@ -14,7 +14,6 @@ from plait import metrics as metrics_room
 from plait.errors import ConfigError, DataError, ShapeError, did_you_mean
 from plait.graph import tree
 
-
 _CHOSEN_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
 
 
@@ -70,6 +69,37 @@ class Objective:
     def losses_by_position(self) -> list[Any]:
         """Return what `compile` was given as loss for each output."""
         return self._spread(self.loss, "loss", repeat=True)
+
+    def carry_over(self, before: Sequence[str], after: Sequence[str]) -> None:
+        """Follow an edit of the model: settings stay with their outputs, new outputs have none.
+
+        Args:
+            before: the outputs' names until now.
+            after: their names from now on; if there are as many, they are the same outputs.
+        """
+        self._names = list(before)
+        same = len(before) == len(after)
+        now = dict(zip(before, after if same else before, strict=True))
+        kept = [(index, now[name]) for index, name in enumerate(before) if now[name] in after]
+
+        def carried(values: list[Any]) -> Any:
+            found = {name: values[index] for index, name in kept if values[index] is not None}
+            return found or None
+
+        if list(before) != list(after):
+            self.loss = carried(self._spread(self.loss, "loss", repeat=True))
+            weights = self._spread(self.loss_weights, "loss_weights", repeat=False)
+            self.loss_weights = carried(weights)
+            self.user_metrics = carried(self._spread_metrics(self.user_metrics, "metrics"))
+            self.user_weighted_metrics = carried(
+                self._spread_metrics(self.user_weighted_metrics, "weighted_metrics")
+            )
+        self.targets = None
+        self._names = list(after)
+
+    def forget_data(self) -> None:
+        """Undo `resolve`: the data it saw could not be used."""
+        self.targets = None
 
     # -- resolution -------------------------------------------------------------------------
 
@@ -154,7 +184,7 @@ class Objective:
         if isinstance(y_true, list | tuple) and len(needing) < len(self.names):
             flat = tree.flatten(y_true)
             if len(flat) == len(needing):
-                y_true = {self.names[index]: truth for index, truth in zip(needing, flat, strict=True)}
+                y_true = {self.names[i]: truth for i, truth in zip(needing, flat, strict=True)}
         truths = self.match(y_true, "targets")
         plain = self._spread_metrics(self.user_metrics, "metrics")
         weighted = self._spread_metrics(self.user_weighted_metrics, "weighted_metrics")

@@ -42,7 +42,7 @@ class ClassWeights:
         if spec is None:
             return {}
         if spec == "balanced":
-            spec = {name: "balanced" for name in self.names} if self.names else {None: "balanced"}
+            spec = dict.fromkeys(self.names, "balanced") if self.names else {None: "balanced"}
             return dict(spec)
         if not isinstance(spec, Mapping):
             raise ConfigError(
@@ -102,9 +102,12 @@ def balanced(targets: Any) -> dict[int, float]:
 
 
 def _labels(targets: Any) -> np.ndarray:
+    """Return class numbers; of scores or one-hot rows, the class with the largest."""
     array = np.asarray(targets)
-    if array.ndim > 1:
-        array = array.argmax(-1) if array.shape[-1] > 1 else array[..., 0]
+    if array.ndim > 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    elif array.ndim > 1 and (array.dtype.kind == "f" or (array.sum(-1) == 1).all()):
+        array = array.argmax(-1)
     return np.rint(array).astype(np.int64)
 
 

@@ -61,8 +61,15 @@ def test_attention_is_keras(name, config, call):
         ({"use_gate": True}, (Q, V), {"use_causal_mask": True}),
         ({"sliding_window": 2}, (Q, V), {"use_causal_mask": True}),
         ({"dropout": 0.5}, (Q, V), {"use_causal_mask": True, "value_mask": V_MASK}),
-        ({}, (Q, V), {"value_mask": V_MASK, "key_mask": V_MASK[::-1].copy()}),
-        ({}, (Q, V), {"attention_mask": np.tril(np.ones((3, 4, 5), bool), 1)}),
+        (
+            {},
+            (Q, V),
+            {
+                "value_mask": V_MASK,
+                "key_mask": V_MASK[::-1].copy(),
+                "attention_mask": np.tril(np.ones((3, 4, 5), bool), 1),
+            },
+        ),
         (
             {},
             (Q, V),
@@ -116,6 +123,18 @@ def test_masks_that_come_with_tensors_are_seen_as_by_keras(scores):
     for a, b in zip(*((o if scores else [o]) for o in (ours, theirs)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(plait.core.masks.attached(ours[0] if scores else ours), ids != 0)
+
+
+def test_a_mask_for_each_head_goes_with_one_for_all():
+    layer = layers.MultiHeadAttention(2, 4)
+    each = np.tril(np.ones((3, 2, 4, 5), bool), 1)
+    arguments = {"value_mask": V_MASK, "return_attention_scores": True}
+    weights = layer(Q, V, attention_mask=each, **arguments)[1]
+    np.testing.assert_array_equal(weights > 0, each & V_MASK[:, None, None])
+    images = data(2, 3, 4, 6)
+    layer = layers.MultiHeadAttention(2, 4, attention_axes=2)
+    weights = layer(images, images, use_causal_mask=True, return_attention_scores=True)[1]
+    np.testing.assert_array_equal(weights > 0, np.broadcast_to(np.tri(4) > 0, weights.shape))
 
 
 def test_an_explicit_query_mask_is_that_of_the_tensor():
@@ -199,6 +218,11 @@ MHA = layers.MultiHeadAttention
         (lambda: MHA(2, 4, attention_axes=2)(Q, V), plait.errors.ShapeError, "attend over axis 2"),
         (lambda: MHA(2, 4)(Q, V[0]), plait.errors.ShapeError, r"cannot attend from \(3, 4, 6\) to"),
         (lambda: MHA(2, 4)(Q, V, K[:, 1:]), plait.errors.ShapeError, "one key for each value"),
+        (
+            lambda: MHA(2, 4)(data(2, 3, 4, 6), data(2, 3, 4, 6), use_causal_mask=True),
+            plait.errors.ShapeError,
+            "attends over 2 axes at once",
+        ),
         (lambda: MHA(2, 4)(Q), plait.errors.ArgumentTypeError, "value"),
         (lambda: layers.Attention(score_mode="mul"), plait.errors.ConfigError, "'dot' or 'concat'"),
         (lambda: layers.Attention(dropout=-1), plait.errors.ConfigError, "dropout must be"),

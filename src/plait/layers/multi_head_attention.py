@@ -223,7 +223,7 @@ class MultiHeadAttention(Layer):
         key = value if key is None else key
         _check_shapes(*(shape_of(tensor) for tensor in (query, value, key)))
         mask = self._mask(
-            query.shape[1], value.shape[1], query_mask, (value_mask, key_mask), attention_mask,
+            query.shape, value.shape, query_mask, (value_mask, key_mask), attention_mask,
             use_causal_mask,
         )  # fmt: skip
         queries, keys = self.query_dense(query), self.key_dense(key)
@@ -251,8 +251,6 @@ class MultiHeadAttention(Layer):
         )
         attended = len(self._axes(query.ndim - 1))
         if mask is not None:
-            while mask.ndim < scores.ndim:
-                mask = jnp.expand_dims(mask, -2 * attended - 1)
             scores = jnp.where(mask, scores, -1e9)
         weights = jax.nn.softmax(scores, axis=tuple(range(-attended, 0)))
         if mask is not None and zero_where_hidden:
@@ -261,23 +259,36 @@ class MultiHeadAttention(Layer):
 
     def _mask(
         self,
-        queries: int,
-        keys: int,
+        query_shape: tuple[int, ...],
+        key_shape: tuple[int, ...],
         query_mask: Any,
         key_masks: tuple[Any, Any],
         attention_mask: Any,
         use_causal_mask: bool,
     ) -> Any:
-        """Return what may be seen, ``(batch, T, S)`` or broadcast to it; None: everything."""
+        """Return what may be seen, broadcast against the scores; None: everything."""
+        rank = len(query_shape)
+        axes = self._axes(rank)
+        queries, keys = query_shape[axes[0]], key_shape[axes[0]]
         parts = [] if attention_mask is None else [jnp.asarray(attention_mask, bool)]
         if query_mask is not None:
             parts.append(jnp.asarray(query_mask, bool)[..., :, None])
         parts += [jnp.asarray(m, bool)[..., None, :] for m in key_masks if m is not None]
         if use_causal_mask:
-            parts.append(causal_mask(queries, keys)[None])
+            parts.append(causal_mask(queries, keys))
         if self.sliding_window is not None:
             distance = jnp.abs(jnp.arange(queries)[:, None] - jnp.arange(keys))
-            parts.append((distance < self.sliding_window)[None])
+            parts.append(distance < self.sliding_window)
+        for index, part in enumerate(parts):
+            missing = rank + len(axes) - part.ndim
+            heads = part.ndim - 2 * len(axes)
+            if heads < 0:
+                raise ShapeError(
+                    f"attends over {len(axes)} axes at once; a mask of shape {part.shape} speaks "
+                    "of one.",
+                    fix="say what each query may see of each key with attention_mask",
+                )
+            parts[index] = jnp.expand_dims(part, tuple(range(heads, heads + missing)))
         return functools.reduce(jnp.logical_and, parts) if parts else None
 
     def compute_output_spec(

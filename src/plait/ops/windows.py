@@ -10,17 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from plait import kernels
 from plait.errors import ConfigError, ShapeError
 from plait.ops.arguments import Table
 
 Sizes = int | Sequence[int]
-
-
-def _kernels() -> Any:
-    """Return the room below that knows which implementation runs where."""
-    from plait import kernels
-
-    return kernels
 
 
 def layout(data_format: str | None) -> str:
@@ -45,7 +39,7 @@ def conv(
     dilation_rate: Sizes = 1,
 ) -> jax.Array:
     """Convolve, in as many groups as the channels of input and kernel say."""
-    return _kernels().conv(
+    return kernels.conv(
         inputs, kernel, strides, padding, dilation_rate, data_format=layout(data_format)
     )
 
@@ -59,7 +53,7 @@ def depthwise_conv(
     dilation_rate: Sizes = 1,
 ) -> jax.Array:
     """Convolve every channel with its own filters."""
-    return _kernels().depthwise_conv(
+    return kernels.depthwise_conv(
         inputs, kernel, strides, padding, dilation_rate, layout(data_format)
     )
 
@@ -88,7 +82,7 @@ def _conv_transpose(
     dilation_rate: Sizes = 1,
 ) -> jax.Array:
     """Convolve with the transpose of a convolution."""
-    return _kernels().conv_transpose(
+    return kernels.conv_transpose(
         inputs, kernel, strides, padding, output_padding, dilation_rate, layout(data_format)
     )
 
@@ -101,7 +95,7 @@ def _max_pool(
     data_format: str | None = None,
 ) -> jax.Array:
     """Return the maximum of every window."""
-    return _kernels().max_pool(inputs, pool_size, strides, padding, layout(data_format))
+    return kernels.max_pool(inputs, pool_size, strides, padding, layout(data_format))
 
 
 def _average_pool(
@@ -112,7 +106,7 @@ def _average_pool(
     data_format: str | None = None,
 ) -> jax.Array:
     """Return the mean of every window, of what is no padding."""
-    return _kernels().average_pool(inputs, pool_size, strides, padding, layout(data_format))
+    return kernels.average_pool(inputs, pool_size, strides, padding, layout(data_format))
 
 
 def _adaptive_average_pool(

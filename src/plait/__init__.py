@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from plait.losses import Loss
     from plait.metrics import Metric
     from plait.models import Functional, Model, Sequential
+    from plait.models.parts import merge, stack
     from plait.optimizers import Optimizer
     from plait.regularizers import Regularizer
 
@@ -119,6 +120,8 @@ _NAMES = {
     "ShapeError": "errors",
     "SymbolicTensor": "graph.tensor",
     "Variable": "core.variable",
+    "merge": "models.parts",
+    "stack": "models.parts",
     "value_and_grad": "core.scope",
 }
 

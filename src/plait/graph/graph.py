@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from plait.errors import ArgumentTypeError, GraphError
+from plait.errors import ArgumentTypeError, GraphError, did_you_mean
 from plait.graph import tree
 from plait.graph.naming import hold
 from plait.graph.node import Node
@@ -73,14 +73,97 @@ class Graph:
             previous = node.outputs[0]
         return previous is self.outputs[0]
 
-    def predecessors(self, node: Node) -> list[Node]:
-        """Return the nodes whose outputs `node` takes."""
-        known = set(self.nodes)
-        return [parent for parent in node.parents() if parent in known]
+    def node(self, target: Any) -> Node:
+        """Return a node by its name (``"dense@1"``), its tensor, or itself.
 
-    def successors(self, node: Node) -> list[Node]:
-        """Return the nodes that take an output of `node`."""
+        Raises:
+            GraphError: it is not in this graph.
+        """
+        if isinstance(target, SymbolicTensor):
+            target = target.node
+        if isinstance(target, Node):
+            if target not in self.nodes:
+                raise GraphError(f"{target.describe()} is not in this graph.")
+            return target
+        names = {name: node for node, name in self.names.items()}
+        if target not in names:
+            raise GraphError(
+                f"the graph has no layer {target!r}.{did_you_mean(str(target), names)}",
+                fix=f"its nodes are {', '.join(names)}" if len(names) < 20 else None,
+            )
+        return names[target]
+
+    def predecessors(self, target: Any) -> list[Node]:
+        """Return the nodes whose outputs a node takes."""
+        known = set(self.nodes)
+        return [parent for parent in self.node(target).parents() if parent in known]
+
+    def successors(self, target: Any) -> list[Node]:
+        """Return the nodes that take an output of a node."""
+        node = self.node(target)
         return [other for other in self.nodes if node in other.parents()]
+
+    def ancestors(self, target: Any) -> list[Node]:
+        """Return every node that a node depends on, in the order they run."""
+        found = {self.node(target)}
+        for node in reversed(self.nodes):
+            if node in found:
+                found.update(node.parents())
+        found.discard(self.node(target))
+        return [node for node in self.nodes if node in found]
+
+    def descendants(self, target: Any) -> list[Node]:
+        """Return every node that depends on a node, in the order they run."""
+        found = {self.node(target)}
+        for node in self.nodes:
+            if any(parent in found for parent in node.parents()):
+                found.add(node)
+        found.discard(self.node(target))
+        return [node for node in self.nodes if node in found]
+
+    def paths(self, source: Any, target: Any) -> Iterator[list[str]]:
+        """Yield every path from one node to another, as lists of names; there may be many."""
+        start, end = self.node(source), self.node(target)
+        useful = {end, *self.ancestors(end)}
+        names = self.names
+        following: dict[Node, list[Node]] = {node: [] for node in self.nodes}
+        for node in self.nodes:
+            for parent in node.parents():
+                if parent in following and node in useful:
+                    following[parent].append(node)
+        stack = [(start, [names[start]])]
+        while stack:
+            node, path = stack.pop()
+            if node is end:
+                yield path
+                continue
+            stack += [(after, [*path, names[after]]) for after in reversed(following[node])]
+
+    def branches(self) -> list[str]:
+        """Return why the graph is no chain, one line a reason; empty if it is one."""
+        names = self.names
+        reasons = []
+        if len(self.inputs) > 1:
+            reasons.append(f"{len(self.inputs)} inputs: {_listed(self.inputs)}")
+        if len(self.outputs) > 1:
+            reasons.append(f"{len(self.outputs)} outputs: {_listed(self.outputs)}")
+        users: dict[SymbolicTensor, list[str]] = {}
+        calls: dict[int, list[str]] = {}
+        for node in self.nodes:
+            for tensor in dict.fromkeys(node.inputs):
+                users.setdefault(tensor, []).append(names[node])
+            calls.setdefault(id(node.layer), []).append(names[node])
+            if len(node.inputs) > 1:
+                reasons.append(
+                    f"{names[node]} takes {len(node.inputs)} tensors: {_listed(node.inputs)}"
+                )
+        for tensor, used in users.items():
+            if len(used) > 1:
+                reasons.append(f"{tensor.name} is used by {', '.join(used)}")
+        for shared in calls.values():
+            if len(shared) > 1:
+                reasons.append(f"{shared[0]} is called {len(shared)} times")
+        return reasons
 
     def __str__(self) -> str:
         """Return stable text: one line a node."""
@@ -93,6 +176,10 @@ class Graph:
             lines.append(f"{names[node]}: {kind}({sources}) -> {shapes}")
         outputs = ", ".join(_source(tensor, names) for tensor in self.outputs)
         return "\n".join([*lines, f"outputs: {outputs}"])
+
+
+def _listed(tensors: Iterable[SymbolicTensor]) -> str:
+    return ", ".join(tensor.name for tensor in tensors)
 
 
 def _source(tensor: SymbolicTensor, names: dict[Node, str]) -> str:

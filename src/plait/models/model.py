@@ -14,10 +14,12 @@ from plait.graph import tree
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.models import run
+from plait.models.editing import Editable
+from plait.models.parts import Parts
 from plait.training.loop import Trainer
 
 
-class Model(Trainer, Layer):
+class Model(Trainer, Editable, Parts, Layer):
     """A network: the graph between inputs and outputs, or a subclass with its own `call`.
 
     ``Model(inputs, outputs)`` takes symbolic tensors, or lists, tuples and dicts of them, and
@@ -56,6 +58,7 @@ class Model(Trainer, Layer):
             kwargs["name"] = graph_arguments.pop("name")
         super().__init__(**kwargs)
         self._init_training()
+        self._init_editing()
         self._graph: Graph | None = None
         if len(graph_arguments) == 1:
             missing = "outputs" if "inputs" in graph_arguments else "inputs"
@@ -68,6 +71,20 @@ class Model(Trainer, Layer):
     def _set_graph(self, graph: Graph) -> None:
         self._graph = graph
         self.built = True
+
+    def _adopt(self, graph: Graph) -> None:
+        """Take the graph that an edit made."""
+        before = self.output_names if self.has_graph else None
+        self._set_graph(graph)
+        if before is not None:
+            self.objective.carry_over(before, self.output_names)
+
+    def _snapshot(self) -> Any:
+        """Return what `_restore` takes to put the graph back."""
+        return self.graph
+
+    def _restore(self, snapshot: Any) -> None:
+        self._adopt(snapshot)
 
     # -- the graph --------------------------------------------------------------------------
 

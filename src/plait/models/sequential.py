@@ -15,6 +15,7 @@ from plait.graph.naming import hold
 
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input, InputLayer
+from plait.models.editing import Step
 from plait.models.model import Model
 
 
@@ -93,7 +94,7 @@ class Sequential(Model):
         stack = list(self._stack)
         stack.insert(index, self._as_layer(layer))
         position = min(max(index + len(self._stack), 0) if index < 0 else index, len(self._stack))
-        self._replace(stack, position)
+        self._edit_list(stack, position, f"insert({index}, {type(layer).__name__} '{layer.name}')")
 
     def pop(self, index: int = -1, rebuild: bool = True) -> Layer:
         """Remove and return the layer at `index`, by default the last."""
@@ -133,7 +134,8 @@ class Sequential(Model):
         position = self._position(index)
         stack = list(self._stack)
         stack[position] = self._as_layer(layer)
-        self._replace(stack, position)
+        what = f"[{index}] = {type(layer).__name__} '{layer.name}'"
+        self._edit_list(stack, position, what)
 
     def __delitem__(self, index: int | slice) -> None:
         stack = list(self._stack)
@@ -142,7 +144,7 @@ class Sequential(Model):
         else:
             index = first = self._position(index)
         del stack[index]
-        self._replace(stack, first)
+        self._edit_list(stack, first, f"del [{index}]")
 
     def _position(self, index: int) -> int:
         if not -len(self._stack) <= index < len(self._stack):
@@ -173,6 +175,11 @@ class Sequential(Model):
             raise ArgumentTypeError(f"Sequential takes layers; received {shown}.", fix=fix)
         return layer
 
+    def _edit_list(self, stack: list[Layer], first_changed: int, what: str) -> None:
+        before = self._snapshot()
+        self._replace(stack, first_changed)
+        self._remember(Step([what], [(self, before, self._snapshot())], []))
+
     # -- the chain --------------------------------------------------------------------------
 
     def _take_input(self, source: Any) -> None:
@@ -193,10 +200,35 @@ class Sequential(Model):
                 tensors = [source.output]
             for layer in stack[len(tensors) - 1 :]:
                 tensors.append(self._extend(layer, tensors[-1]))
-        self._input, self._stack, self._tensors = source, stack, tensors
+        self._restore((source, stack, tensors))
+
+    def _adopt(self, graph: Graph) -> None:
+        if not graph.is_chain:
+            raise GraphError(
+                f"the edit would make Sequential '{self.name}' branch.",
+                fix="model = model.to_model(), and edit that",
+            )
+        chain = [node for node in graph.nodes if not node.is_input]
+        self._restore(
+            (
+                graph.inputs[0].node.layer,  # type: ignore[union-attr]
+                [node.layer for node in chain],
+                [graph.inputs[0], *(node.outputs[0] for node in chain)],
+            )
+        )
+
+    def _snapshot(self) -> Any:
+        return self._input, list(self._stack), list(self._tensors)
+
+    def _restore(self, snapshot: Any) -> None:
+        before = self.output_names if self.has_graph else None
+        self._input, stack, tensors = snapshot
+        self._stack, self._tensors = list(stack), list(tensors)
         for layer in stack:
             hold(self, layer)
         self._set_chain()
+        if before is not None and self.has_graph:
+            self.objective.carry_over(before, self.output_names)
 
     def _set_chain(self) -> None:
         self._graph = None

@@ -179,8 +179,9 @@ class Optimizer(PureOptimizer):
     def build(self, variables: Mapping[str, Variable] | Sequence[Variable]) -> None:
         """Make the slots for the variables to optimize.
 
-        Called again, with the variables of a model that changed, a slot with the same path,
-        shape and dtype keeps its value; others start anew or go.
+        Called again, with the variables of a model that changed, the slots of a variable that is
+        still there keep their values, also under a new path, and so do slots of the same path,
+        shape and dtype; others start anew or go.
 
         Args:
             variables: by path; or a sequence, whose own paths count (made unique by position).
@@ -191,7 +192,7 @@ class Optimizer(PureOptimizer):
         specs = self._slot_specs(named)
         kept = {
             name: slot
-            for name, slot in self.slots.items()
+            for name, slot in self._moved_slots(named).items()
             if name in specs and (slot.shape, slot.dtype) == specs[name]
         }
         fresh = _fresh_slots({name: spec for name, spec in specs.items() if name not in kept},
@@ -199,6 +200,27 @@ class Optimizer(PureOptimizer):
         slots = kept | fresh
         self.slots = {name: slots[name] for name in specs}
         self._optimized, self.built, self._compiled = named, True, None
+
+    def _moved_slots(self, variables: Mapping[str, Variable]) -> dict[str, Variable]:
+        """Return the slots by the paths that their variables have now."""
+        now = {variable: path for path, variable in variables.items()}
+        moved = {
+            path: now[variable]
+            for path, variable in self._optimized.items()
+            if now.get(variable, path) != path
+        }
+        if not moved:
+            return self.slots
+        slots = {}
+        for name, slot in self.slots.items():
+            path, _, leaf = name.rpartition("/")
+            slots[f"{moved[path]}/{leaf}" if path in moved else name] = slot
+        return slots
+
+    @property
+    def optimized(self) -> list[Variable]:
+        """The variables that `build` was given."""
+        return list(self._optimized.values())
 
     def _slot_specs(self, variables: Mapping[str, Variable]) -> dict[str, tuple[Any, str]]:
         names: list[str] = []

@@ -177,8 +177,8 @@ class Engine:
             return
         if kind == "train" and model.optimizer is not None:
             paths = variables_by_path(model)
-            trained = set(model.trainable_variables)
-            model.optimizer.build({p: v for p, v in paths.items() if v in trained})
+            optimized = {*model.trainable_variables, *model.optimizer.optimized}
+            model.optimizer.build({p: v for p, v in paths.items() if v in optimized})
         own = getattr(type(model), f"{kind}_step") is not getattr(Trainer, f"{kind}_step")
         if own or type(model).compute_loss is not Trainer.compute_loss:
             try:

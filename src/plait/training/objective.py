@@ -224,7 +224,7 @@ class Objective:
         if len(flat_values) != len(names):
             raise DataError(
                 f"the model has {len(names)} outputs ({', '.join(map(repr, names))}); received "
-                f"{len(flat_values)} {what}.",
+                f"{len(flat_values)} {what if len(flat_values) != 1 else what[:-1]}.",
                 fix="pass a list in their order or a dict by output name",
             )
         return flat_values

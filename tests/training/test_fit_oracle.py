@@ -108,9 +108,7 @@ def pair(build):
 def same(ours, theirs, rtol=1e-5, what=""):
     assert set(ours) == set(theirs), what
     for name, value in theirs.items():
-        np.testing.assert_allclose(
-            ours[name], value, rtol=rtol, atol=1e-6, err_msg=f"{what}{name}"
-        )
+        np.testing.assert_allclose(ours[name], value, rtol=rtol, atol=1e-6, err_msg=f"{what}{name}")
 
 
 def same_weights(model, oracle):

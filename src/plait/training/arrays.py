@@ -27,7 +27,7 @@ def to_arrays(value: Any, what: str, names: Sequence[str] | None = None) -> Any:
         return None
     if frames.is_frame(value):
         value = frames.columns(value, names)
-    if _is_written_out(value, names):
+    if is_written_out(value, names):
         return _array(value, what)
     if tree.is_leaf(value):
         return _array(value, what)
@@ -40,7 +40,7 @@ def shown(path: tuple[str, ...]) -> str:
     return "][".join(part if part.isdigit() else repr(part) for part in path)
 
 
-def _is_written_out(value: Any, names: Sequence[str] | None) -> bool:
+def is_written_out(value: Any, names: Sequence[str] | None) -> bool:
     """Return whether a list is one array written out, rather than a list of arrays."""
     if not isinstance(value, list | tuple) or not value:
         return False

@@ -41,7 +41,8 @@ class CheckedSource:
     def __init__(self, source: Source, model: Model) -> None:
         self._source, self._model = source, model
         self.num_batches, self.targets = source.num_batches, source.targets
-        self._specs: list[Any] | None = None
+        self._specs: list[Any] = []
+        self._shapes: list[Shape] | None = None
 
     def restart(self) -> None:
         """Let the next epoch begin with the first batch, if that can be had again."""
@@ -62,12 +63,13 @@ class CheckedSource:
     def _check(self, batch: Batch) -> None:
         x, y, _ = batch
         objective, whole = self._model.objective, self.targets is not None
-        if self._specs is not None and (whole or y is None):
+        if self._shapes is not None and whole:
             return
-        if self._specs is None:
+        shapes = [tuple(leaf.shape[1:]) for leaf in tree.flatten(x) if leaf is not None]
+        if shapes != self._shapes:
             specs = self._output_specs(x)
             objective.know_outputs(specs, self._model.known_output_names)
-            self._specs = objective.predictions(specs)
+            self._specs, self._shapes = objective.predictions(specs), shapes
         if y is None or not self._model.compiled:
             return
         targets = objective.match_targets(self.targets if whole else y)
@@ -81,7 +83,8 @@ class CheckedSource:
         model = self._model
         calling.ensure_built(model, (x,), {})
         if model.has_graph:
-            x = tree.map_structure(_any_batch, x)
+            one_sample = [tensor.shape[1:] for tensor in model.inputs]
+            x = tree.map_structure(lambda leaf: _any_batch(leaf, one_sample), x)
         return infer(model, (x,), {})
 
     def _check_output(self, name: str, given: Any, spec: TensorSpec, target: Any) -> None:
@@ -167,9 +170,10 @@ class CheckedSource:
         )
 
 
-def _any_batch(leaf: Any) -> Any:
-    if leaf is None:
-        return None
+def _any_batch(leaf: Any, one_sample: list[Shape]) -> Any:
+    """Return an input of unknown batch size; one that lacks the batch axis stays as it is."""
+    if leaf is None or tuple(leaf.shape) in one_sample:
+        return leaf
     return SymbolicTensor((None, *leaf.shape[1:]), np.dtype(leaf.dtype).name)
 
 

@@ -12,7 +12,13 @@ from plait.core import random
 from plait.errors import ArgumentTypeError, ConfigError, DataError
 from plait.graph import tree
 from plait.training import frames
-from plait.training.arrays import check_lengths, sample_count, take, to_arrays
+from plait.training.arrays import (
+    check_lengths,
+    is_written_out,
+    sample_count,
+    take,
+    to_arrays,
+)
 from plait.training.weights import ClassWeights
 
 Batch = tuple[Any, Any, Any]
@@ -158,6 +164,7 @@ def make_source(
             )
         weights = ClassWeights(class_weight, None, output_names)
         return BatchSource(x, steps, shuffle, weights, input_names, output_names)
+    _check_number_of_inputs(x, y, input_names)
     x = to_arrays(x, "x", input_names)
     y = to_arrays(y, "y", output_names)
     sample_weight = to_arrays(sample_weight, "sample_weight", output_names)
@@ -170,7 +177,10 @@ def make_source(
 
 def _check_whole(name: str, value: Any) -> None:
     if value is not None and (not isinstance(value, int | np.integer) or value < 1):
-        raise ConfigError(f"{name} is a whole number of at least 1; received {value!r}.")
+        raise ConfigError(
+            f"{name} is a whole number of at least 1; received {value!r}.",
+            fix=f"{name}={32 if name == 'batch_size' else 100}, or leave it out",
+        )
 
 
 def _gives_batches(x: Any) -> bool:
@@ -179,6 +189,23 @@ def _gives_batches(x: Any) -> bool:
     if frames.is_frame(x) or hasattr(x, "shape") or isinstance(x, list | tuple | Mapping | str):
         return False
     return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def _check_number_of_inputs(x: Any, y: Any, names: Sequence[str] | None) -> None:
+    if names is None or not isinstance(x, list | tuple) or is_written_out(x, names):
+        return
+    count = len(tree.flatten(x))
+    if count == len(names):
+        return
+    wanted = f"{len(names)} input{'' if len(names) == 1 else 's'}"
+    fix = "pass one array for each input, or a dict by input name"
+    if len(names) == 1:
+        fix = "x = np.stack(x), if each of them is one sample"
+        if y is None and count == 2:
+            fix = "x and y are two arguments: model.fit(x, y)"
+    raise DataError(
+        f"the model has {wanted} ({', '.join(map(repr, names))}); x holds {count} arrays.", fix=fix
+    )
 
 
 def _is_list_of_batches(x: Any, input_names: Sequence[str] | None) -> bool:
@@ -387,7 +414,10 @@ def split(
         DataError: the data are inconsistent, or one side would be empty.
     """
     if not 0 < share < 1:
-        raise ConfigError(f"validation_split is a share between 0 and 1; received {share}.")
+        raise ConfigError(
+            f"validation_split is a share between 0 and 1; received {share}.",
+            fix="validation_split=0.2",
+        )
     if _gives_batches(x) or (y is None and _is_list_of_batches(x, input_names)):
         raise ArgumentTypeError(
             f"validation_split needs arrays; received a {type(x).__name__} of batches.",

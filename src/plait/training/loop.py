@@ -308,6 +308,8 @@ class Trainer:
         """
         self._require_compiled("fit")
         _check_count("epochs", epochs)
+        _check_count("initial_epoch", initial_epoch)
+        _check_frequency(validation_freq)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = data.split(
                 x, y, sample_weight, validation_split, *self._names_for_data()
@@ -538,13 +540,25 @@ def _as_list(callbacks: Any) -> list[Any]:
 
 def _check_count(name: str, value: Any) -> None:
     if not isinstance(value, int | np.integer) or value < 0:
-        raise ConfigError(f"fit: {name} is a whole number; received {value!r}.")
+        raise ConfigError(
+            f"fit: {name} is a whole number from 0; received {value!r}.", fix=f"{name}=10"
+        )
 
 
 def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
     if isinstance(frequency, int):
         return (epoch + 1) % frequency == 0
     return epoch + 1 in frequency
+
+
+def _check_frequency(frequency: Any) -> None:
+    wrong = frequency < 1 if isinstance(frequency, int) else not isinstance(frequency, Iterable)
+    if wrong:
+        raise ConfigError(
+            f"fit: validation_freq is a number of epochs or a list of them; received "
+            f"{frequency!r}.",
+            fix="validation_freq=1 validates after every epoch",
+        )
 
 
 def _to_numpy(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,9 @@ class ClassWeights:
         self.names = list(names) if names else None
         self.by_output = self._by_output(spec)
         for name, given in self.by_output.items():
-            if given == "balanced":
+            if given != "balanced":
+                _check_weights(given)
+            else:
                 found = None if targets is None else self._targets(targets).get(name)
                 if found is None:
                     raise ConfigError(
@@ -78,6 +81,13 @@ class ClassWeights:
         if not self.by_output:
             return sample_weight
         found = self._targets(targets)
+        for name in self.by_output:
+            if found.get(name) is None:
+                which = f"output '{name}'" if name else "the output"
+                raise DataError(
+                    f"class_weight is given for {which}, but there are no targets for it.",
+                    fix="pass its targets, or leave it out of class_weight",
+                )
         if self.names is None:
             return _times(_weights(found[None], self.by_output[None]), sample_weight)
         if isinstance(sample_weight, Mapping):
@@ -87,10 +97,19 @@ class ClassWeights:
             flat = flat * len(self.names) if len(flat) == 1 else flat
             given = dict(zip(self.names, flat, strict=False))
         for name, weights in self.by_output.items():
-            if found.get(name) is None:
-                raise DataError(f"class_weight is given for output '{name}', but no targets.")
             given[name] = _times(_weights(found[name], weights), given.get(name))
         return {name: weight for name, weight in given.items() if weight is not None}
+
+
+def _check_weights(weights: Any) -> None:
+    numbers = isinstance(weights, Mapping) and all(
+        isinstance(label, Real) and isinstance(weight, Real) for label, weight in weights.items()
+    )
+    if not numbers:
+        raise ConfigError(
+            f"class_weight gives a number for each class number; received {weights!r}.",
+            fix="class_weight={0: 1.0, 1: 5.0}",
+        )
 
 
 def balanced(targets: Any) -> dict[int, float]:

@@ -1,0 +1,194 @@
+"""Data that do not fit: an error that names the input or output and says what to do."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import plait
+from plait import layers
+from plait.errors import ArgumentTypeError, ConfigError, DataError, PlaitError, ShapeError
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(20, 4)).astype("float32")
+B = rng.normal(size=(20, 3)).astype("float32")
+V = rng.normal(size=(20, 2)).astype("float32")
+Y = np.arange(20) % 3
+SPARSE = "sparse_categorical_crossentropy"
+
+
+def one(loss=SPARSE, units=3, activation="softmax", **compiled):
+    model = plait.Sequential(
+        [
+            plait.Input((4,), name="features"),
+            layers.Dense(units, activation=activation, name="out"),
+        ]
+    )
+    model.compile("sgd", loss, **compiled)
+    return model
+
+
+def two(loss=None):
+    a, b = plait.Input((4,), name="a"), plait.Input((3,), name="b")
+    joined = layers.Concatenate()([a, b])
+    kind = layers.Dense(3, activation="softmax", name="kind")(joined)
+    model = plait.Model([a, b], [kind, layers.Dense(2, name="value")(joined)])
+    model.compile("sgd", loss or {"kind": SPARSE, "value": "mse"})
+    return model
+
+
+def per_step():
+    model = plait.Sequential([plait.Input((6, 4)), layers.Dense(3, name="out")])
+    model.compile("sgd", SPARSE)
+    return model
+
+
+def mse(units):
+    return lambda: one("mse", units, None)
+
+
+CASES = [
+    # model, arguments of fit, error, what it says
+    (one, dict(x=None), DataError, "x is None"),
+    (one, dict(x=X[:0], y=Y[:0]), DataError, "no samples"),
+    (one, dict(x=X, y=Y[:5]), DataError, r"different numbers of samples: 5, 20.\n  x  20 samples"),
+    (one, dict(x=X[:, :2], y=Y), ShapeError, r"'features' .*\(None, 4\), received \(None, 2\)"),
+    (one, dict(x=np.zeros((20, 4, 2)), y=Y), ShapeError, r"'features' .* received \(None, 4, 2\)"),
+    (one, dict(x=X[0], y=Y[:4]), ShapeError, r"'features'.*\n.*add the batch axis: x\[None\]"),
+    (one, dict(x=[["a"] * 4] * 20, y=Y), DataError, "x holds text"),
+    (one, dict(x=np.array([[1, "a", 2, 3]] * 20, object), y=Y), DataError, "x holds Python objects"),
+    (one, dict(x=[[1, 2, 3, 4], [1, 2]], y=Y[:2]), DataError, "x is ragged"),
+    (one, dict(x=np.zeros(20, [("a", "f4")]), y=Y), DataError, "x holds .*not numbers"),
+    (one, dict(x=3, y=Y), DataError, "x is a single number"),
+    (one, dict(x="data.csv", y=Y), DataError, "x holds text"),
+    (one, dict(x=list(X), y=Y), DataError, r"1 input \('features'\); x holds 20 .*\n.*np.stack"),
+    (one, dict(x=(X, Y)), DataError, r"\n.*model.fit\(x, y\)"),
+    (one, dict(x=X), DataError, "output 'out' has a loss, but there are no targets"),
+    (lambda: one(None, metrics=["mae"]), dict(x=X), DataError, "'out' has metrics, but .* no targets"),
+    (one, dict(x=X, y=["a"] * 20), DataError, "y holds text"),
+    (one, dict(x=X, y=3), DataError, "y is a single number"),
+    (one, dict(x=X, y=np.where(Y == 2, np.nan, Y)), DataError, r"'out': .* NaN \(sample 2\)"),
+    (one, dict(x=X, y=Y + 1), DataError, r"'out' has 3 classes .* number 3.\n.*y - 1"),
+    (one, dict(x=X, y=Y * 9, batch_size=1), DataError, r"class number 18.\n.*Dense\(19\)"),
+    (one, dict(x=X, y=Y - 1), DataError, "'out' has 3 classes .* number -1"),
+    (one, dict(x=X, y=np.eye(3)[Y]), ShapeError, r"'out' .*\(None, 3\).\n.*'categorical_crossentropy'"),
+    (lambda: one("categorical_crossentropy"), dict(x=X, y=Y), ShapeError, "'out'.*\n.*\n.*\n.*sparse_"),
+    (mse(5), dict(x=X, y=Y), ShapeError, r"'out': .* not broadcast"),
+    (mse(1), dict(x=X, y=V), ShapeError, r"'out': .*\(None, 2\) and y_pred is \(None, 1\)"),
+    (mse(1), dict(x=X, y=np.full(20, np.nan)), DataError, "'out': .* NaN"),
+    (lambda: one("binary_crossentropy", 1), dict(x=X, y=Y), DataError, "'out': .* from 0 to 1; received 0 to 2"),
+    (per_step, dict(x=np.zeros((20, 6, 4)), y=Y), ShapeError, r"'out' is .* one class per step.\n.*Pooling1D"),
+    (two, dict(x=[X, B], y={"kind": Y}), DataError, "'value' has a loss, but .* no targets"),
+    (two, dict(x=[X, B], y={"kind": Y, "valu": V}), DataError, "no output 'valu' .* Did you mean 'value'"),
+    (two, dict(x={"a": X, "bb": B}, y=[Y, V]), DataError, "no input 'bb'. Did you mean 'b'"),
+    (two, dict(x={"a": X}, y=[Y, V]), DataError, "'b' is missing"),
+    (two, dict(x=[X, B, B], y=[Y, V]), DataError, r"2 inputs \('a', 'b'\); x holds 3"),
+    (two, dict(x=[X, B], y=[Y, V, V]), DataError, r"2 outputs \('kind', 'value'\); received 3 targets"),
+    (two, dict(x=[X, B], y=Y), DataError, "received 1 target.\n.*dict by output name"),
+    (two, dict(x=[X, B[:, :2]], y=[Y, V]), ShapeError, r"'b' .*\(None, 3\), received \(None, 2\)"),
+    (two, dict(x=[X, B], y=[Y, V[:3]]), DataError, r"y\[1\]  3 samples"),
+    (two, dict(x=pd.DataFrame({"a": Y}), y=[Y, V]), DataError, "no column 'b'; it has 'a'"),
+    (one, dict(x=pd.DataFrame({"p": Y, "q": ["x"] * 20}), y=Y), DataError, "column 'q' holds .*not numbers"),
+    (one, dict(x=pl.DataFrame({"p": Y, "q": Y}), y=Y), ShapeError, r"received \(None, 2\)"),
+    (one, dict(x=X, y=Y, sample_weight=np.ones(3)), DataError, "sample_weight  3 samples"),
+    (one, dict(x=X, y=Y, sample_weight=np.ones((20, 3))), ShapeError, "'out': weights of shape"),
+    (two, dict(x=[X, B], y=[Y, V], sample_weight={"kinds": Y}), DataError, "'kinds' .* sample weights"),
+    (one, dict(x=X, y=Y, class_weight=[1, 2]), ConfigError, "class_weight is a dict"),
+    (one, dict(x=X, y=Y, class_weight={0: "a"}), ConfigError, "class_weight gives a number"),
+    (two, dict(x=[X, B], y=[Y, V], class_weight={0: 2.0}), ConfigError, "which of the outputs 'kind', 'value'"),
+    (two, dict(x=[X, B], y=[Y, V], class_weight={"kinds": {0: 2.0}}), ConfigError, "output 'kinds'"),
+    (one, dict(x=iter([(X, Y)]), class_weight="balanced"), ConfigError, "all targets in memory"),
+    (one, dict(x=iter([X]), class_weight={0: 2.0}), DataError, "class_weight .* no targets"),
+    (one, dict(x=iter([])), DataError, "gave no batch"),
+    (one, dict(x=(b for b in [(X, Y)]), epochs=2), DataError, "epoch 2: .* only once.\n.*steps_per_epoch"),
+    (one, dict(x=iter([(X, Y)]), y=Y), DataError, "y is given beside a list_iterator"),
+    (one, dict(x=iter([(X, Y, Y, Y)])), DataError, "a batch has 4 parts"),
+    (one, dict(x=iter([(X, Y), (X, Y + 5)])), DataError, "class number 7"),
+    (one, dict(x=iter([(X, Y), (X[:, :2], Y)])), ShapeError, r"'features' .*received \(None, 2\)"),
+    (one, dict(x=[(X, Y[:3]), (X, Y)]), DataError, "y  *3 samples"),
+    (one, dict(x=X, y=Y, batch_size=0), ConfigError, "batch_size"),
+    (one, dict(x=X, y=Y, epochs="3"), ConfigError, "epochs"),
+    (one, dict(x=X, y=Y, steps_per_epoch=0), ConfigError, "steps"),
+    (one, dict(x=X, y=Y, validation_split=1.5), ConfigError, "between 0 and 1; received 1.5"),
+    (one, dict(x=X[:1], y=Y[:1], validation_split=0.2), DataError, "one side empty"),
+    (one, dict(x=iter([(X, Y)]), validation_split=0.5), ArgumentTypeError, "validation_data"),
+    (one, dict(x=X, y=Y, validation_data=(X, Y), validation_freq=0), ConfigError, "validation_freq"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "arguments", "error", "text"), CASES)
+def test_data_that_do_not_fit(make, arguments, error, text):
+    model = make()
+    before = model.get_weights()
+    with pytest.raises(error, match=text) as raised:
+        model.fit(verbose=0, **arguments)
+    assert isinstance(raised.value, PlaitError)
+    assert raised.value.fix
+    if not hasattr(arguments.get("x"), "__next__"):
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("validation", "error", "text"),
+    [
+        ((X, Y + 1), DataError, "class number 3"),
+        ((X[:, :2], Y), ShapeError, r"received \(None, 2\)"),
+        ((X, Y, Y, Y), DataError, "4 parts"),
+        (X, DataError, "no targets"),
+    ],
+)
+def test_validation_data_that_do_not_fit(validation, error, text):
+    with pytest.raises(error, match=text):
+        one().fit(X, Y, validation_data=validation, verbose=0)
+
+
+def test_a_model_is_usable_after_an_error():
+    model = one("crossentropy", metrics=["accuracy"])
+    before = model.get_weights()
+    for x, y in [(X[:, :2], Y), (X, Y[:, None] * np.ones(5)), (X, Y * 2)]:
+        with pytest.raises(PlaitError):
+            model.fit(x, y, verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    # Which metric "accuracy" means was not settled by the labels that failed.
+    history = model.fit(X, np.eye(3)[Y], verbose=0).history
+    assert set(history) == {"loss", "accuracy"}
+
+
+def test_one_sample_evaluate_predict_and_one_batch_name_the_input_too():
+    model = one()
+    for call in (
+        lambda: model.predict(X[:, :2], verbose=0),
+        lambda: model.evaluate(X[:, :2], Y, verbose=0),
+        lambda: model.train_on_batch(X[:, :2], Y),
+        lambda: model.predict_on_batch(X[:, :2]),
+    ):
+        with pytest.raises(ShapeError, match=r"'features' .*\(None, 4\), received \(None, 2\)"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (dict(loss=["mse"]), "loss is a list of 1, but the model has 2 outputs"),
+        (dict(loss={"kinds": "mse"}), "'kinds', which the model does not have. Did you mean 'kind'"),
+        (dict(loss="mse", loss_weights=2.0), "loss_weights is one number"),
+        (dict(loss="mse", loss_weights={"kind": "a"}), "loss_weights are numbers"),
+        (dict(loss="mse", metrics=["accuracy"]), "which output each metric is for"),
+        (dict(loss="mse", metrics={"valeu": "mae"}), "Did you mean 'value'"),
+        (dict(loss="msee"), "msee"),
+        (dict(loss="mse", metrics={"kind": ["acuracy"]}), "acuracy"),
+    ],
+)  # fmt: skip
+def test_compile_refuses(arguments, text):
+    with pytest.raises(ConfigError, match=text):
+        two().compile("sgd", **arguments)
+
+
+def test_training_asks_for_compile():
+    model = plait.Sequential([plait.Input((4,)), layers.Dense(1)])
+    for call in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
+        with pytest.raises(plait.NotCompiledError, match="is not compiled"):
+            call(X, Y)
+    assert model.predict(X, verbose=0).shape == (20, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,7 @@ def _raise_named(
     _check_arguments(layer, args, kwargs)
     who = layer.describe(location)
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    about_types = isinstance(error, TypeError) and "shape" not in first
+    about_types = isinstance(error, TypeError) and not re.search("shape|dimension", first)
     wrapped = (ArgumentTypeError if about_types else ShapeError)(
         f"{who} cannot be applied to its input: {first}",
         details=input_details(_tensors((args, kwargs))),
@@ -223,7 +224,7 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     outer = scope.training, scope.compute_dtype
     training = _training(kwargs, parameters, scope.training)
     input_masks = masks.gather(layer, scope, args, kwargs, parameters)
-    scope.path.append(layer.name)
+    scope.path.append(layer)
     scope.training = training
     scope.compute_dtype = layer.compute_dtype if layer.autocast else None
     try:

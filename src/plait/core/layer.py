@@ -151,6 +151,11 @@ class Layer(Configurable):
         self._name, self._named = name, True
 
     @property
+    def is_named(self) -> bool:
+        """Whether it was given a name, rather than an automatic one."""
+        return self._named
+
+    @property
     def path(self) -> str:
         """The name; the path within a model is in `walk(model)`."""
         return self._name

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
+    from plait.core.layer import Layer
     from plait.core.variable import Variable
 
 _local = threading.local()
@@ -52,9 +53,10 @@ class Scope:
         self.losses: list[Any] = []
         self.rng, self.step, self.training, self.abstract = rng, step, training, abstract
         self.compute_dtype: str | None = None
-        self.path: list[str] = []
+        self.path: list[Layer] = []
         self._masks: dict[int, tuple[Any, Any]] = {}
         self._draws: dict[str, int] = {}
+        self._labels: dict[int, str] = {}
 
     def __enter__(self) -> Scope:
         self._outer = current_scope()
@@ -76,9 +78,23 @@ class Scope:
         """Give `variable` a new value in this scope."""
         self.values[variable] = self.changed[variable] = value
 
+    def _label(self, layer: Layer) -> str:
+        """Return what a layer is called in the path that keys depend on.
+
+        That is its name if it was given one. Automatic names count on through a session, so for
+        these it is the prefix and the place among the layers that have drawn in this trace.
+        """
+        if layer.is_named:
+            return layer.name
+        if id(layer) not in self._labels:
+            prefix = layer.name.rstrip("0123456789").rstrip("_")
+            place = sum(label.startswith(f"{prefix}#") for label in self._labels.values())
+            self._labels[id(layer)] = f"{prefix}#{place}"
+        return self._labels[id(layer)]
+
     def next_key(self, seed: int | None) -> jax.Array:
         """Return a key for the layer being called, new at every draw and every step."""
-        path = "/".join(self.path)
+        path = "/".join(map(self._label, self.path))
         draw = self._draws[path] = self._draws.get(path, 0) + 1
         base = self.rng if seed is None else jax.random.key(seed)
         label = zlib.crc32(f"{path}:{draw}".encode()) if seed is None else draw
@@ -106,7 +122,8 @@ class Scope:
             training=self.training,
             abstract=self.abstract,
         )
-        child.path, child._draws, child.compute_dtype = self.path, self._draws, self.compute_dtype
+        child.path, child._draws, child._labels = self.path, self._draws, self._labels
+        child.compute_dtype = self.compute_dtype
         child._masks = dict(self._masks)
         return child
 

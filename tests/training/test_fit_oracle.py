@@ -6,6 +6,7 @@ import pytest
 
 import plait
 
+given = dict  # arguments by name
 rng = np.random.default_rng(0)
 X = rng.normal(size=(21, 4)).astype("float32")
 A, B = X, rng.normal(size=(21, 3)).astype("float32")
@@ -122,32 +123,32 @@ def same_weights(model, oracle):
 CASES = {
     "labels": (
         sequential,
-        lambda k: dict(
+        lambda k: given(
             optimizer="adam", loss="sparse_categorical_crossentropy",
             metrics=["accuracy"], weighted_metrics=["acc"],
         ),
-        lambda k: dict(x=X, y=LABELS, sample_weight=W1, validation_split=0.25, batch_size=8),
+        lambda k: given(x=X, y=LABELS, sample_weight=W1, validation_split=0.25, batch_size=8),
     ),
     "one-hot": (
         sequential,
-        lambda k: dict(
+        lambda k: given(
             optimizer=k.optimizers.SGD(0.1, momentum=0.9),
             loss=k.losses.CategoricalCrossentropy(label_smoothing=0.1),
             metrics=["acc", k.metrics.AUC(name="area"), k.metrics.F1Score(), "mse"],
         ),
-        lambda k: dict(
+        lambda k: given(
             x=X, y=ONE_HOT, class_weight={0: 1.0, 1: 3.0, 2: 0.5}, batch_size=7,
             validation_data=(X[:9], ONE_HOT[:9], W2[:9]), validation_freq=2, epochs=3,
         ),
     ),
     "yes or no": (
         lambda k: sequential(k, 1, "sigmoid"),
-        lambda k: dict(
+        lambda k: given(
             optimizer="rmsprop", loss="binary_crossentropy",
             metrics=["accuracy", k.metrics.Precision(), half_off],
             weighted_metrics=["accuracy", half_off],
         ),
-        lambda k: dict(
+        lambda k: given(
             x=X, y=YES[:, 0], class_weight={0: 1.0, 1: 3.0}, batch_size=7, steps_per_epoch=2,
             epochs=5, initial_epoch=2, validation_data=(X, YES), validation_steps=2,
             validation_batch_size=7, validation_freq=[4, 5],
@@ -155,55 +156,55 @@ CASES = {
     ),
     "lists": (
         branched,
-        lambda k: dict(
+        lambda k: given(
             optimizer="sgd", loss=["sparse_categorical_crossentropy", error],
             loss_weights=[0.5, 2.0], metrics=[["accuracy"], ["mae", half_off]],
             weighted_metrics=[None, [k.metrics.MeanSquaredError(name="mse")]],
         ),
-        lambda k: dict(
+        lambda k: given(
             x=[A, B], y=[LABELS, REAL], sample_weight=[W1, W2], batch_size=7,
             validation_data=([A, B], [LABELS, REAL]),
         ),
     ),
     "dicts": (
         lambda k: branched(k, dict),
-        lambda k: dict(
+        lambda k: given(
             optimizer="adam", loss={"kind": "crossentropy", "value": "mse"},
             loss_weights={"kind": 0.3, "value": 1.0},
             metrics={"kind": ["accuracy", "ce"] if k is plait else [
                 "accuracy", k.metrics.CategoricalCrossentropy(name="ce")]},
             weighted_metrics={"value": "mae"},
         ),
-        lambda k: dict(
+        lambda k: given(
             x={"a": A, "b": B}, y={"value": REAL, "kind": ONE_HOT},
             sample_weight={"kind": W1, "value": W2}, batch_size=7,
         ),
     ),
     "one loss for all, one weight for all": (
         lambda k: branched(k),
-        lambda k: dict(optimizer="sgd", loss="mse", weighted_metrics=[["mse"], ["mse"]]),
-        lambda k: dict(x=[A, B], y=[ONE_HOT, REAL], sample_weight=W1, batch_size=7),
+        lambda k: given(optimizer="sgd", loss="mse", weighted_metrics=[["mse"], ["mse"]]),
+        lambda k: given(x=[A, B], y=[ONE_HOT, REAL], sample_weight=W1, batch_size=7),
     ),
     "penalties and statistics": (
         penalised,
-        lambda k: dict(optimizer="sgd", loss="mse", metrics=["mae"]),
-        lambda k: dict(x=X, y=REAL, batch_size=7, validation_data=(X, REAL)),
+        lambda k: given(optimizer="sgd", loss="mse", metrics=["mae"]),
+        lambda k: given(x=X, y=REAL, batch_size=7, validation_data=(X, REAL)),
     ),
     "masks": (
         tagger,
-        lambda k: dict(
+        lambda k: given(
             optimizer="sgd", loss="sparse_categorical_crossentropy", metrics=["accuracy"],
             weighted_metrics=["accuracy"],
         ),
-        lambda k: dict(
+        lambda k: given(
             x=TOKENS, y=TAGS, sample_weight=np.outer(W1, W2[:5]), batch_size=7,
             validation_data=(TOKENS, TAGS),
         ),
     ),
     "an endless generator": (
         sequential,
-        lambda k: dict(optimizer="sgd", loss="mse"),
-        lambda k: dict(x=Batches(X, ONE_HOT, W1).generator(True), steps_per_epoch=3),
+        lambda k: given(optimizer="sgd", loss="mse"),
+        lambda k: given(x=Batches(X, ONE_HOT, W1).generator(True), steps_per_epoch=3),
     ),
 }  # fmt: skip
 

@@ -183,19 +183,20 @@ def _store(values: dict[SymbolicTensor, Any], structure: Any, results: Any) -> N
 def run_specs(graph: Graph, inputs: Any, who: str) -> Any:
     """Return the `TensorSpec`s of a graph's outputs for symbolic inputs of other shapes."""
     given = match_inputs(graph, inputs, who)
+    shapes: dict[SymbolicTensor, Shape] = {}
     for tensor, value in zip(graph.inputs, given, strict=True):
-        if value is not None and not fit_rank(tuple(value.shape), tensor.shape):
-            check_input(tensor, tuple(value.shape), who)
-    same = all(
-        value is not None and tuple(value.shape) == tensor.shape
-        for tensor, value in zip(graph.inputs, given, strict=True)
-    )
-    if same:
+        if value is None:
+            continue
+        shape = tuple(value.shape)
+        change = fit_rank(shape, tensor.shape)
+        if change:
+            shape = (*shape, 1) if change > 0 else shape[:-1]
+        check_input(tensor, shape, who)
+        shapes[tensor] = shape
+    if all(shapes.get(tensor) == tensor.shape for tensor in graph.inputs):
         return tree.map_structure(lambda t: TensorSpec(t.shape, t.dtype), graph.output_structure)
     values: dict[SymbolicTensor, Any] = {
-        tensor: SymbolicTensor(tuple(value.shape), tensor.dtype)
-        for tensor, value in zip(graph.inputs, given, strict=True)
-        if value is not None
+        tensor: SymbolicTensor(shape, tensor.dtype) for tensor, shape in shapes.items()
     }
 
     def fill(leaf: Any) -> Any:

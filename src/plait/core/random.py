@@ -11,6 +11,7 @@ from __future__ import annotations
 import random as _python_random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from plait.core.scope import current_scope
 from plait.errors import ConfigError
 
 _stream = np.random.default_rng()
+_own_stream: ContextVar[np.random.Generator | None] = ContextVar("stream", default=None)
 _base: int | None = None
 _calls = 0
 
@@ -37,7 +39,8 @@ def set_random_seed(seed: int) -> None:
 
 def next_seed() -> int:
     """Draw a seed from the host's stream."""
-    return int(_stream.integers(0, 2**31 - 1))
+    stream = _own_stream.get() or _stream
+    return int(stream.integers(0, 2**31 - 1))
 
 
 def generator(seed: int | SeedGenerator | None) -> np.random.Generator:
@@ -50,13 +53,12 @@ def generator(seed: int | SeedGenerator | None) -> np.random.Generator:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from a stream of its own within the block."""
-    global _stream
-    saved, _stream = _stream, np.random.default_rng(seed)
+    """Draw from a stream of its own within the block, in this thread."""
+    token = _own_stream.set(np.random.default_rng(seed))
     try:
         yield
     finally:
-        _stream = saved
+        _own_stream.reset(token)
 
 
 class SeedGenerator:

@@ -378,9 +378,13 @@ def lookup(
     if callable(identifier) or hasattr(identifier, "get_config"):
         return identifier
     raise ArgumentTypeError(
-        f"a {what} is a name, a function or an object, not {type(identifier).__name__}.",
+        f"{_a(what)} is a name, a function or an object, not {type(identifier).__name__}.",
         fix=_one_of(table),
     )
+
+
+def _a(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
 
 
 def _one_of(table: Mapping[str, Any]) -> str:

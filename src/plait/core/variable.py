@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -79,7 +79,7 @@ class Variable:
                     fix="pass shape=(...)",
                 )
             self.shape: tuple[int, ...] = tuple(int(size) for size in shape)
-            self.dtype: str = dtypes.standardize(dtype)
+            self.dtype: str = jax.dtypes.canonicalize_dtype(dtypes.standardize(dtype)).name
             self._initializer = initializer
             self._seed = random.next_seed()
         else:
@@ -87,10 +87,9 @@ class Variable:
             if dtype is None:
                 source = initializer if array is None else array
                 dtype = source.dtype if array is None or array.dtype.kind != "f" else None
-            self.dtype = dtypes.standardize(dtype)
+            self.dtype = jax.dtypes.canonicalize_dtype(dtypes.standardize(dtype)).name
             with jax.ensure_compile_time_eval():
                 self._value = jnp.array(initializer, dtype=self.dtype)
-            self.dtype = self._value.dtype.name
             self.shape = self._value.shape
 
     @property
@@ -146,11 +145,11 @@ class Variable:
 
     def assign_add(self, value: Any) -> None:
         """Add to the value."""
-        self.assign(_raw(self) + _plain(value))
+        self.assign(_raw(self) + jnp.asarray(_plain(value)))
 
     def assign_sub(self, value: Any) -> None:
         """Subtract from the value."""
-        self.assign(_raw(self) - _plain(value))
+        self.assign(_raw(self) - jnp.asarray(_plain(value)))
 
     @property
     def ndim(self) -> int:
@@ -176,7 +175,13 @@ class Variable:
         return self.value[index]
 
     def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"variable '{self.path}' is a scalar: it has no length.")
         return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        value = self.value
+        return (value[index] for index in range(len(self)))
 
     def __float__(self) -> float:
         return float(self.value)
@@ -186,6 +191,19 @@ class Variable:
 
     def __bool__(self) -> bool:
         return bool(self.value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "owner": None}
+        if self.owner is not None or self._value is not None:
+            state["_value"] = self.concrete_value()
+            state.pop("_initializer", None)
+        return state
+
+    def __neg__(self) -> Any:
+        return -self.value
+
+    def __abs__(self) -> Any:
+        return abs(self.value)
 
     def __repr__(self) -> str:
         kind = "" if self.trainable else " non-trainable"
@@ -215,7 +233,3 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
     setattr(Variable, f"__r{_name}__", _operator(_function, True))
 for _name in ("lt", "le", "gt", "ge"):
     setattr(Variable, f"__{_name}__", _operator(getattr(operator, _name), False))
-for _name in ("neg", "abs"):
-    setattr(
-        Variable, f"__{_name}__", lambda self, _function=getattr(operator, _name): _function(self.value)
-    )

@@ -8,7 +8,8 @@ import pytest
 from check_layer import check_layer, check_signature
 
 from plait.core import random
-from plait.core.layer import Layer, variables_by_path
+from plait.core.layer import Layer
+from plait.core.walk import variables_by_path
 from plait.errors import ConfigError, ShapeError
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.cells import GRUCell, LSTMCell, SimpleRNNCell

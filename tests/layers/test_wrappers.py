@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plait import layers
-from plait.core.layer import variables_by_path
+from plait.core.walk import variables_by_path
 from plait.errors import ArgumentTypeError, ConfigError, ShapeError
 from plait.graph import tree
 from plait.graph.tensor import SymbolicTensor

@@ -51,8 +51,8 @@ def test_shared_layers_and_nested_models():
     difference = ops.abs(tower(left) - tower(right))
     model = Model([left, right], layers.Dense(1, name="same")(difference))
     assert [type(layer).__name__ for layer in model.layers].count("Sequential") == 1
-    assert sorted(plait.core.layer.variables_by_path(model))[:2] == ["same/bias", "same/kernel"]
-    assert "tower/d/kernel" in plait.core.layer.variables_by_path(model)
+    assert sorted(plait.core.walk.variables_by_path(model))[:2] == ["same/bias", "same/kernel"]
+    assert "tower/d/kernel" in plait.core.walk.variables_by_path(model)
     x, y = values(3, 4), values(3, 4)[::-1]
     expected = np.abs(np.asarray(tower(x)) - np.asarray(tower(y)))
     kernel, bias = model.get_layer("same").get_weights()
@@ -228,7 +228,7 @@ def test_a_subclass_with_layers_in_lists_and_dicts():
     with pytest.raises(plait.NotBuiltError, match="has no graph"):
         model.graph  # noqa: B018
     model.build((None, 3))
-    assert sorted(plait.core.layer.variables_by_path(model)) == [
+    assert sorted(plait.core.walk.variables_by_path(model)) == [
         "blocks/0/bias",
         "blocks/0/kernel",
         "blocks/1/bias",

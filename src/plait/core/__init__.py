@@ -1,0 +1,1 @@
+"""Variables, scopes, layers, and what they stand on."""

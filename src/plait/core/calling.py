@@ -44,7 +44,9 @@ def is_array(value: Any) -> bool:
 
 def _tensors(structure: Any) -> list[Any]:
     return [
-        leaf for leaf in tree.flatten(structure) if isinstance(leaf, SymbolicTensor) or is_array(leaf)
+        leaf
+        for leaf in tree.flatten(structure)
+        if isinstance(leaf, SymbolicTensor) or is_array(leaf)
     ]
 
 
@@ -172,7 +174,7 @@ def ensure_built(layer: Layer, args: Args, kwargs: Kwargs) -> None:
 
 
 def _has_unbuilt(layer: Layer) -> bool:
-    from plait.core.layer import walk
+    from plait.core.walk import walk
 
     return any(not current.built for _, current in walk(layer))
 
@@ -205,9 +207,7 @@ def _bind(layer: Layer, args: Args, kwargs: Kwargs) -> dict[str, Any]:
 # -- inside a trace -------------------------------------------------------------------------
 
 
-def traced_call(
-    layer: Layer, args: Args, kwargs: Kwargs, location: Location | None = None
-) -> Any:
+def traced_call(layer: Layer, args: Args, kwargs: Kwargs, location: Location | None = None) -> Any:
     """Run `call` on tracers in the current scope."""
     with errors_name(layer, args, kwargs, location or user_location()):
         ensure_built(layer, args, kwargs)
@@ -280,7 +280,7 @@ class _Compiled:
     """The compiled calls of one layer, valid while its structure stays as it is."""
 
     def __init__(self, layer: Layer) -> None:
-        from plait.core.layer import signature, structure_version, variables_by_path
+        from plait.core.walk import signature, structure_version, variables_by_path
 
         self.version = structure_version()
         self.signature = signature(layer)
@@ -290,7 +290,7 @@ class _Compiled:
 
 def compiled(layer: Layer) -> _Compiled:
     """Return the layer's compiled calls; none are kept if it or a layer within has changed."""
-    from plait.core.layer import signature, structure_version
+    from plait.core.walk import signature, structure_version
 
     known: _Compiled | None = layer.__dict__.get("_compiled")
     if known is None:
@@ -348,8 +348,9 @@ def _arrays_first(layer: Layer, args: Args) -> Args:
         return (np.asarray(first), *args[1:])
     if first is None or isinstance(first, int | float | str | bytes):
         shown = repr(first) if not isinstance(first, str) else f"the text {first!r}"
+        who = layer.describe(user_location())
         raise ArgumentTypeError(
-            f"{layer.describe(user_location())} takes arrays or symbolic tensors; received {shown}.",
+            f"{who} takes arrays or symbolic tensors; received {shown}.",
             fix=f"{layer.name}(np.asarray(...)), or {layer.name}(plait.Input(shape=...))",
         )
     return args
@@ -425,7 +426,7 @@ def apply(
     rng: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """See `Layer.apply`."""
-    from plait.core.layer import variables_by_path
+    from plait.core.walk import variables_by_path
 
     ensure_built(layer, args, kwargs)
     known = variables_by_path(layer)
@@ -458,8 +459,7 @@ def stateless_call(
     ):
         if len(variables) != len(values):
             raise ShapeError(
-                f"{layer.describe()} has {len(variables)} {what} variables; "
-                f"received {len(values)}."
+                f"{layer.describe()} has {len(variables)} {what} variables; received {len(values)}."
             )
     bound = dict(zip([*trainable, *others], [*trainable_values, *other_values], strict=True))
     training, rng = kwargs.pop("training", None), kwargs.pop("rng", None)

@@ -79,7 +79,7 @@ def get(identifier: Any) -> DTypePolicy:
 
 
 def standardize(dtype: Any) -> str:
-    """Return the name of a dtype given as a name, a NumPy or JAX dtype; None is the default float."""
+    """Return the name of a dtype; None is the default float."""
     if dtype is None:
         return floatx()
     if dtype is float or (isinstance(dtype, str) and dtype == "float"):

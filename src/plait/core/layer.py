@@ -7,13 +7,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from plait.core import calling, dtypes, naming, registry
 from plait.core.registry import Configurable, captured, deserialize, serialize
 from plait.core.scope import current_scope
 from plait.core.spec import InputSpec, is_shape, standardize_shape
 from plait.core.variable import Variable
+from plait.core.walk import contained, mark_changed
+from plait.core.weights import Weights
 from plait.errors import (
     ArgumentTypeError,
     ConfigError,
@@ -29,21 +29,10 @@ from plait.graph.naming import check_rename
 from plait.graph.node import Node, calls_of, describe_layer
 from plait.graph.tensor import any_symbolic
 
-_version = 0
+_NOT_CHILDREN = frozenset({"_variables", "_captured", "_losses", "_compiled"})
 
 
-def structure_version() -> int:
-    """Return a number that grows whenever a layer's attribute is set anywhere."""
-    return _version
-
-
-def _mark_changed(layer: Layer) -> None:
-    global _version
-    _version += 1
-    object.__setattr__(layer, "_changes", layer.__dict__.get("_changes", 0) + 1)
-
-
-class Layer(Configurable):
+class Layer(Weights, Configurable):
     """Configuration, variables and a computation.
 
     A subclass writes `__init__`, makes variables in `build(input_shape)` with `add_weight`, and
@@ -173,7 +162,7 @@ class Layer(Configurable):
         same = name in self.__dict__ and self.__dict__[name] is value
         super().__setattr__(name, value)
         if not same:
-            _mark_changed(self)
+            mark_changed(self)
 
     # -- dtypes -----------------------------------------------------------------------------
 
@@ -236,8 +225,7 @@ class Layer(Configurable):
         sizes = (shape,) if isinstance(shape, int) else tuple(shape or ())
         if None in sizes:
             raise ShapeError(
-                f"cannot make its {name} of shape {sizes}: an axis of its input has no known "
-                "size.",
+                f"cannot make its {name} of shape {sizes}: an axis of its input has no known size.",
                 fix="give that size in Input(shape=...)",
             )
         base = name = name or "variable"
@@ -257,7 +245,7 @@ class Layer(Configurable):
             constraint=registry.resolve("constraints", constraint),
         )
         self._variables[name] = variable
-        _mark_changed(self)
+        mark_changed(self)
         return variable
 
     add_variable = add_weight
@@ -372,93 +360,7 @@ class Layer(Configurable):
                 if self._variables.get(value.name) is not value:
                     yield value.name, value
             elif attribute not in _NOT_CHILDREN and isinstance(value, list | tuple | dict):
-                yield from _contained(attribute.lstrip("_"), value)
-
-    @property
-    def variables(self) -> list[Variable]:
-        """Every variable, its own first, then those of the layers within."""
-        return list(variables_by_path(self).values())
-
-    @property
-    def weights(self) -> list[Variable]:
-        """The same as `variables`."""
-        return self.variables
-
-    @property
-    def trainable_variables(self) -> list[Variable]:
-        """The variables that training changes."""
-        return [v for v, trainable in trainable_flags(self) if trainable]
-
-    @property
-    def non_trainable_variables(self) -> list[Variable]:
-        """The variables that training does not change by gradients."""
-        return [v for v, trainable in trainable_flags(self) if not trainable]
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The same as `trainable_variables`."""
-        return self.trainable_variables
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The same as `non_trainable_variables`."""
-        return self.non_trainable_variables
-
-    @property
-    def trainable(self) -> bool:
-        """Whether it is trained; setting it sets every layer within, at once."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for _, layer in walk(self):
-            layer._trainable = bool(value)
-
-    def state(self) -> dict[str, Any]:
-        """Return path -> value of every variable, as `apply` takes it."""
-        return {path: v.concrete_value() for path, v in variables_by_path(self).items()}
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return the values of `variables` as NumPy arrays of their own."""
-        return [np.array(variable.value) for variable in self.variables]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the values of `variables`, in order.
-
-        Raises:
-            ShapeError: the number or a shape differs; nothing is set then.
-        """
-        variables = self.variables
-        rows = [(v.path, v.shape) for v in variables]
-        if len(weights) != len(variables):
-            advice = "build the layer first: call it on data" if not self.built else None
-            raise ShapeError(
-                f"{self.describe()} has {len(variables)} weights; received {len(weights)}.",
-                details=rows,
-                fix=advice or "pass a list in the order of get_weights()",
-            )
-        for variable, value in zip(variables, weights, strict=True):
-            if np.shape(value) != variable.shape:
-                raise ShapeError(
-                    f"weight '{variable.path}' of {self.describe()} is {variable.shape}; "
-                    f"received {np.shape(value)}.",
-                    fix="pass a list in the order of get_weights()",
-                )
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
-
-    def count_params(self) -> int:
-        """Return the number of elements in all variables.
-
-        Raises:
-            NotBuiltError: the variables do not exist yet.
-        """
-        if not self.built:
-            raise NotBuiltError(
-                f"{self.describe()} has no variables yet.",
-                fix="call it on data, or build it: layer.build(input_shape)",
-            )
-        return sum(variable.size for variable in self.variables)
+                yield from contained(attribute.lstrip("_"), value)
 
     @property
     def input(self) -> Any:
@@ -545,74 +447,9 @@ class Layer(Configurable):
         layer._trainable = self._trainable
         return layer
 
+
 Layer._call_signature = inspect.Signature()
 Layer._call_parameters = {}
-
-_NOT_CHILDREN = frozenset({"_variables", "_captured", "_losses", "_compiled"})
-
-
-def _contained(prefix: str, container: Any) -> Iterator[tuple[str, Layer | Variable]]:
-    items = container.items() if isinstance(container, dict) else enumerate(container)
-    for key, value in items:
-        if isinstance(value, Layer | Variable):
-            yield f"{prefix}/{key}", value
-        elif isinstance(value, list | tuple | dict):
-            yield from _contained(f"{prefix}/{key}", value)
-
-
-def walk(layer: Layer) -> Iterator[tuple[str, Layer]]:
-    """Yield (path, layer) for a layer and every layer within it, each once, parents first.
-
-    A layer within is named by its own name if one was given, else by the attribute that holds
-    it; the path of the layer itself is empty.
-    """
-    seen = {id(layer)}
-    stack: list[tuple[str, Layer]] = [("", layer)]
-    while stack:
-        path, current = stack.pop()
-        yield path, current
-        children = []
-        used: set[str] = set()
-        for attribute, child in current._children():
-            if not isinstance(child, Layer) or id(child) in seen:
-                continue
-            seen.add(id(child))
-            segment = child._name if child._named and child._name not in used else attribute
-            used.add(segment)
-            children.append((f"{path}/{segment}" if path else segment, child))
-        stack.extend(reversed(children))
-
-
-def variables_by_path(layer: Layer) -> dict[str, Variable]:
-    """Return path -> variable for a layer and all within it, each variable once."""
-    found: dict[str, Variable] = {}
-    seen: set[int] = set()
-    for path, current in walk(layer):
-        for name, variable in _own_variables(current):
-            if id(variable) not in seen:
-                seen.add(id(variable))
-                found[f"{path}/{name}" if path else name] = variable
-    return found
-
-
-def _own_variables(layer: Layer) -> list[tuple[str, Variable]]:
-    own = [*layer._variables.items()]
-    own += [(name, v) for name, v in layer._children() if isinstance(v, Variable)]
-    return sorted(own, key=lambda item: not item[1].trainable)
-
-
-def trainable_flags(layer: Layer) -> list[tuple[Variable, bool]]:
-    """Return every variable with whether it is trained: its own flag and its layer's."""
-    flags: dict[int, tuple[Variable, bool]] = {}
-    for _, current in walk(layer):
-        for _, variable in _own_variables(current):
-            flags.setdefault(id(variable), (variable, variable.trainable and current._trainable))
-    return list(flags.values())
-
-
-def signature(layer: Layer) -> tuple[tuple[int, int], ...]:
-    """Return a value that changes when the layer or one within it is changed."""
-    return tuple((id(current), current.__dict__.get("_changes", 0)) for _, current in walk(layer))
 
 
 def _marking_built(build: Callable[..., None]) -> Callable[..., None]:

@@ -1,0 +1,1 @@
+"""Pure data: symbolic tensors, nodes, graphs and edits. No JAX."""

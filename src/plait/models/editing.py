@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from plait.core.layer import Layer, variables_by_path, walk
+from plait.core.layer import Layer
+from plait.core.walk import variables_by_path, walk
 from plait.errors import ArgumentTypeError, ConfigError, GraphError
 from plait.graph.edit import Draft, Ref
 from plait.graph.tensor import SymbolicTensor

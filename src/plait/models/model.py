@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 from plait.core import calling, infer
-from plait.core.layer import Layer, walk
+from plait.core.layer import Layer
 from plait.core.spec import is_shape, standardize_shape
 from plait.core.variable import Variable
+from plait.core.walk import walk
 from plait.errors import ConfigError, GraphError, NotBuiltError, did_you_mean
 from plait.graph import tree
 from plait.graph.graph import Graph

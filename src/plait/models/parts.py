@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plait.core.layer import Layer, variables_by_path
+from plait.core.layer import Layer
+from plait.core.walk import variables_by_path
 from plait.errors import ArgumentTypeError, ConfigError, GraphError
 from plait.graph import tree
 from plait.graph.edit import Call, Draft, Ref
@@ -78,7 +79,7 @@ def cut(model: Model, target: Any) -> tuple[Model, Model]:
 
 
 def replay(graph: Graph, given: dict[SymbolicTensor, SymbolicTensor], name: str) -> Model:
-    """Return a model that computes a graph's outputs from tensors put in place of some of its own."""
+    """Return a model of a graph's outputs, with tensors put in place of some of its own."""
     from plait.models.model import Model
 
     values = dict(given)

@@ -12,7 +12,6 @@ from plait.errors import ArgumentTypeError, ConfigError, GraphError, NotBuiltErr
 from plait.graph import tree
 from plait.graph.graph import Graph
 from plait.graph.naming import hold
-
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input, InputLayer
 from plait.models.editing import Step

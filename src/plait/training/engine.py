@@ -16,11 +16,11 @@ import numpy as np
 
 from plait.core import calling, random
 from plait.core.infer import infer
-from plait.core.layer import signature, structure_version, variables_by_path
 from plait.core.scope import Scope
 from plait.core.variable import Variable
+from plait.core.walk import signature, structure_version, variables_by_path
 from plait.graph import tree
-from plait.training.data import unpack
+from plait.training.data import pack, unpack
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -199,7 +199,7 @@ class Engine:
 
         def abstract(values: Any) -> Any:
             with Scope(rng=jax.random.key(0), abstract=True):
-                return getattr(self.model, f"{kind}_step")(values)
+                return getattr(self.model, f"{kind}_step")(pack(unpack(values)))
 
         jax.eval_shape(abstract, structs)
 
@@ -236,7 +236,7 @@ class Engine:
             self._traced = True
             values = dict(zip(variables, state, strict=True))
             with Scope(values, rng=jax.random.key(seed), step=number) as scope:
-                result = method(data)
+                result = method(pack(unpack(data)))
             if kind != "predict":
                 names[:] = [*result]
                 result = [*result.values()]

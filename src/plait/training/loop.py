@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from plait import optimizers
-from plait.core.layer import variables_by_path
 from plait.core.scope import current_scope, value_and_grad
 from plait.core.variable import Variable
+from plait.core.walk import variables_by_path
 from plait.errors import ConfigError, DataError, NotCompiledError
 from plait.graph import tree
 from plait.metrics import Metric
@@ -114,7 +114,7 @@ class Trainer:
         self._engine = Engine(self)  # type: ignore[arg-type]
 
     def _computes_in_float16(self) -> bool:
-        from plait.core.layer import walk
+        from plait.core.walk import walk
 
         return any(layer.compute_dtype == "float16" for _, layer in walk(self))  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from plait.core.layer import trainable_flags
+from plait.core.walk import trainable_flags
 from plait.core.variable import Variable
 from plait.errors import ConfigError
 from plait.graph.graph import Graph

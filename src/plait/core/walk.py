@@ -1,0 +1,92 @@
+"""Walk the layers and variables within a layer, by path, and notice when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from plait.core.variable import Variable
+
+if TYPE_CHECKING:
+    from plait.core.layer import Layer
+
+_version = 0
+
+
+def structure_version() -> int:
+    """Return a number that grows whenever a layer's attribute is set anywhere."""
+    return _version
+
+
+def mark_changed(layer: Layer) -> None:
+    """Note that an attribute of a layer was set: what was compiled for it may not fit now."""
+    global _version
+    _version += 1
+    object.__setattr__(layer, "_changes", layer.__dict__.get("_changes", 0) + 1)
+
+
+def contained(prefix: str, container: Any) -> Iterator[tuple[str, Layer | Variable]]:
+    """Yield (path, layer or variable) of those in nested lists, tuples and dicts."""
+    from plait.core.layer import Layer
+
+    items = container.items() if isinstance(container, dict) else enumerate(container)
+    for key, value in items:
+        if isinstance(value, Layer | Variable):
+            yield f"{prefix}/{key}", value
+        elif isinstance(value, list | tuple | dict):
+            yield from contained(f"{prefix}/{key}", value)
+
+
+def walk(layer: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield (path, layer) for a layer and every layer within it, each once, parents first.
+
+    A layer within is named by its own name if one was given, else by the attribute that holds
+    it; the path of the layer itself is empty.
+    """
+    seen = {id(layer)}
+    stack: list[tuple[str, Layer]] = [("", layer)]
+    while stack:
+        path, current = stack.pop()
+        yield path, current
+        children = []
+        used: set[str] = set()
+        for attribute, child in current._children():
+            if isinstance(child, Variable) or id(child) in seen:
+                continue
+            seen.add(id(child))
+            segment = child._name if child._named and child._name not in used else attribute
+            used.add(segment)
+            children.append((f"{path}/{segment}" if path else segment, child))
+        stack.extend(reversed(children))
+
+
+def variables_by_path(layer: Layer) -> dict[str, Variable]:
+    """Return path -> variable for a layer and all within it, each variable once."""
+    found: dict[str, Variable] = {}
+    seen: set[int] = set()
+    for path, current in walk(layer):
+        for name, variable in _own_variables(current):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                found[f"{path}/{name}" if path else name] = variable
+    return found
+
+
+def _own_variables(layer: Layer) -> list[tuple[str, Variable]]:
+    own = [*layer._variables.items()]
+    own += [(name, v) for name, v in layer._children() if isinstance(v, Variable)]
+    return sorted(own, key=lambda item: not item[1].trainable)
+
+
+def trainable_flags(layer: Layer) -> list[tuple[Variable, bool]]:
+    """Return every variable with whether it is trained: its own flag and its layer's."""
+    flags: dict[int, tuple[Variable, bool]] = {}
+    for _, current in walk(layer):
+        for _, variable in _own_variables(current):
+            flags.setdefault(id(variable), (variable, variable.trainable and current._trainable))
+    return list(flags.values())
+
+
+def signature(layer: Layer) -> tuple[tuple[int, int], ...]:
+    """Return a value that changes when the layer or one within it is changed."""
+    return tuple((id(current), current.__dict__.get("_changes", 0)) for _, current in walk(layer))

@@ -1,0 +1,1 @@
+"""Training: objectives, data, steps, and the loops around them."""

@@ -108,6 +108,19 @@ def unpack(data: Any) -> Batch:
     return x, y, sample_weight
 
 
+def pack(batch: Batch) -> Any:
+    """Return a batch as a step of the user's receives it: `x`, `(x, y)` or all three, as in Keras.
+
+    An `x` that is a list or tuple and comes alone is `(x,)`, so that `unpack` finds it again.
+    """
+    x, y, sample_weight = batch
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, list | tuple) else x
+
+
 def unpack_validation(validation_data: Any) -> Batch:
     """Return ``(x, y, sample_weight)`` of what `fit` was given as validation data."""
     named = hasattr(validation_data, "_fields")

@@ -219,6 +219,11 @@ class Layer(Weights, Configurable):
             _require_super(type(self))
         if overwrite_with_gradient:
             raise ConfigError("overwrite_with_gradient=True is not supported.")
+        if isinstance(shape, str):
+            raise ConfigError(
+                f"add_weight takes the shape first; received {shape!r}.",
+                fix=f"self.add_weight(shape=..., name={shape!r})",
+            )
         dtype = dtypes.standardize(dtype or self.variable_dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtypes.is_float(dtype) else "zeros"
@@ -228,11 +233,7 @@ class Layer(Weights, Configurable):
                 f"cannot make its {name} of shape {sizes}: an axis of its input has no known size.",
                 fix="give that size in Input(shape=...)",
             )
-        base = name = name or "variable"
-        count = 0
-        while name in self._variables:
-            count += 1
-            name = f"{base}_{count}"
+        name = naming.free_name(name or "variable", self._variables)
         variable = Variable(
             registry.resolve("initializers", initializer),
             sizes,
@@ -358,7 +359,7 @@ class Layer(Weights, Configurable):
                 yield attribute.lstrip("_"), value
             elif isinstance(value, Variable):
                 if self._variables.get(value.name) is not value:
-                    yield value.name, value
+                    yield attribute if value.name == "variable" else value.name, value
             elif attribute not in _NOT_CHILDREN and isinstance(value, list | tuple | dict):
                 yield from contained(attribute.lstrip("_"), value)
 

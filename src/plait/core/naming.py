@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Container
 
 from plait.errors import ConfigError
 
@@ -22,6 +23,15 @@ def auto_name(prefix: str) -> str:
     count = _used[prefix]
     _used[prefix] += 1
     return f"{prefix}_{count}" if count else prefix
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Return `name`, with a number behind it if it is taken."""
+    free, count = name, 0
+    while free in taken:
+        count += 1
+        free = f"{name}_{count}"
+    return free
 
 
 def clear_session() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from plait.core.naming import free_name
 from plait.core.variable import Variable
 
 if TYPE_CHECKING:
     from plait.core.layer import Layer
 
+_versions = itertools.count(1)
 _version = 0
 
 
@@ -21,7 +24,7 @@ def structure_version() -> int:
 def mark_changed(layer: Layer) -> None:
     """Note that an attribute of a layer was set: what was compiled for it may not fit now."""
     global _version
-    _version += 1
+    _version = next(_versions)
     object.__setattr__(layer, "_changes", layer.__dict__.get("_changes", 0) + 1)
 
 
@@ -55,6 +58,7 @@ def walk(layer: Layer) -> Iterator[tuple[str, Layer]]:
                 continue
             seen.add(id(child))
             segment = child._name if child._named and child._name not in used else attribute
+            segment = free_name(segment, used)
             used.add(segment)
             children.append((f"{path}/{segment}" if path else segment, child))
         stack.extend(reversed(children))
@@ -68,7 +72,7 @@ def variables_by_path(layer: Layer) -> dict[str, Variable]:
         for name, variable in _own_variables(current):
             if id(variable) not in seen:
                 seen.add(id(variable))
-                found[f"{path}/{name}" if path else name] = variable
+                found[free_name(f"{path}/{name}" if path else name, found)] = variable
     return found
 
 
@@ -79,12 +83,29 @@ def _own_variables(layer: Layer) -> list[tuple[str, Variable]]:
 
 
 def trainable_flags(layer: Layer) -> list[tuple[Variable, bool]]:
-    """Return every variable with whether it is trained: its own flag and its layer's."""
+    """Return every variable with whether it is trained.
+
+    It is if neither itself, nor its layer, nor a layer around that is frozen; in a layer that is
+    within several, one way to it without a frozen layer is enough.
+    """
+    trained = _trained_layers(layer)
     flags: dict[int, tuple[Variable, bool]] = {}
     for _, current in walk(layer):
         for _, variable in _own_variables(current):
-            flags.setdefault(id(variable), (variable, variable.trainable and current._trainable))
+            flag = variable.trainable and id(current) in trained
+            flags.setdefault(id(variable), (variable, flag))
     return list(flags.values())
+
+
+def _trained_layers(layer: Layer) -> set[int]:
+    found: set[int] = set()
+    stack = [layer]
+    while stack:
+        current = stack.pop()
+        if current._trainable and id(current) not in found:
+            found.add(id(current))
+            stack += [c for _, c in current._children() if not isinstance(c, Variable)]
+    return found
 
 
 def signature(layer: Layer) -> tuple[tuple[int, int], ...]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from plait.core.calling import is_array, map_specs, traced_call
 from plait.core.infer import infer
+from plait.core.naming import free_name
 from plait.core.scope import current_scope
 from plait.core.spec import TensorSpec
 from plait.errors import DataError, ShapeError, did_you_mean
@@ -30,11 +31,7 @@ def output_names(graph: Graph) -> list[str]:
         return ["/".join(path) for path, _ in tree.leaves_with_path(graph.output_structure)]
     names: list[str] = []
     for tensor in graph.outputs:
-        name, count = tensor.name, 0
-        while name in names:
-            count += 1
-            name = f"{tensor.name}_{count}"
-        names.append(name)
+        names.append(free_name(tensor.name, names))
     return names
 
 

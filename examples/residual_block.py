@@ -13,20 +13,24 @@ from plait.datasets import load_digits
 
 
 def make_block(project: bool, pool: bool) -> Model:
-    """Return conv-BN-relu-conv-BN with a shortcut around it, and a classifier on top."""
+    """Return conv-BN-relu-conv-BN with a shortcut around it, and a classifier on top.
+
+    The momentum makes the moving averages fit for a training of few steps.
+    """
     image = Input((32, 32, 3), name="image")
     x = layers.Conv2D(64, 3, padding="same")(image)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.Activation("relu")(x)
     x = layers.Conv2D(64, 3, padding="same")(x)
-    x = layers.BatchNormalization()(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
     shortcut = layers.Conv2D(64, 1)(image) if project else image
     x = layers.Add()([x, shortcut])
     x = layers.Activation("relu")(x)
     if pool:
         x = layers.GlobalAveragePooling2D()(x)
     model = Model(image, layers.Dense(10, activation="softmax")(x))
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    adam = plait.optimizers.Adam(0.005)
+    model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

@@ -21,7 +21,7 @@ def conv_norm(x: SymbolicTensor, filters: int, size: int = 3, strides: int = 1) 
         use_bias=False,
         kernel_initializer="he_normal",
     )(x)
-    return layers.BatchNormalization()(x)
+    return layers.BatchNormalization(momentum=0.9)(x)  # training is short: follow it quickly
 
 
 def residual_block(x: SymbolicTensor, filters: int, strides: int = 1) -> SymbolicTensor:

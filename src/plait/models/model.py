@@ -12,6 +12,7 @@ from plait.core.variable import Variable
 from plait.core.walk import walk
 from plait.errors import ConfigError, GraphError, NotBuiltError, did_you_mean
 from plait.graph import tree
+from plait.graph.diff import Diff
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.models import run
@@ -206,6 +207,22 @@ class Model(Trainer, Editable, Parts, Layer):
         summary(
             self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range
         )
+
+    def diff(self, other: Model) -> Diff:
+        """Return what differs between this model and another; see `plait.diff`."""
+        from plait.view.difference import diff
+
+        return diff(self, other)
+
+    def to_python(self) -> str:
+        """Return Python source that builds the same graph; see `plait.models.source`.
+
+        Raises:
+            ConfigError: something in it cannot be written, as an anonymous function.
+        """
+        from plait.models.source import to_python
+
+        return to_python(self)
 
     def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
         if self._graph is not None:

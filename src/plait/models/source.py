@@ -334,7 +334,7 @@ class _Source:
 
     def _construct(self, layer: Layer) -> tuple[Expression, list[str]]:
         """Return a constructor's call, and attributes to set for what it does not take."""
-        accepted = constructor_parameters(type(layer))
+        accepted = constructor_parameters(type(layer))  # type: ignore[arg-type]
         arguments = {
             name: value
             for name, value in captured(layer).items()

@@ -101,10 +101,10 @@ def errors_name(
         if error.located:
             raise
         who = layer.describe(location)
+        if error.what.startswith(layer.describe()):
+            raise
         raise error.at(who, input_details(_tensors((args, kwargs)))) from error
     except (TypeError, ValueError, IndexError, NotImplementedError) as error:
-        if current_scope() is not None and not current_scope().abstract:  # type: ignore[union-attr]
-            raise
         _raise_named(layer, args, kwargs, location, error)
 
 
@@ -113,6 +113,14 @@ def _raise_named(
 ) -> None:
     _check_arguments(layer, args, kwargs)
     who = layer.describe(location)
+    if isinstance(error, _VALUE_ERRORS):
+        wrapped: PlaitError = ArgumentTypeError(
+            f"{who} uses the value of a tensor in Python (if, while, int(), NumPy), but call() is "
+            "compiled for all values.",
+            fix="write it with plait.ops or jax.numpy, for instance plait.ops.where(x > 0, x, 0)",
+        )
+        wrapped.located = True
+        raise wrapped from error
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     about_types = isinstance(error, TypeError) and not re.search("shape|dimension", first)
     wrapped = (ArgumentTypeError if about_types else ShapeError)(
@@ -124,13 +132,30 @@ def _raise_named(
     raise wrapped from error
 
 
+_VALUE_ERRORS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
 def _check_arguments(layer: Layer, args: Args, kwargs: Kwargs) -> None:
+    from plait.core.layer import Layer
+
+    if type(layer).call is Layer.call:
+        missing = ConfigError(
+            f"{layer.describe(user_location())} has no call() method.",
+            fix="write call(self, inputs) in its class",
+        )
+        missing.located = True
+        raise missing
     signature = type(layer)._call_signature
     given = {name: value for name, value in kwargs.items() if name != "training"}
     try:
         signature.bind(*args, **given)
     except TypeError as mismatch:
-        hints = [did_you_mean(name, signature.parameters) for name in given]
+        known = [*signature.parameters, "training"]
+        hints = [did_you_mean(name, known) for name in given if name not in known]
         error = ArgumentTypeError(
             f"{layer.describe(user_location())}: {mismatch}.{''.join(hints[:1])}",
             fix=f"call it as {layer.name}({', '.join(signature.parameters)})",
@@ -220,6 +245,7 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     scope = current_scope()
     assert scope is not None
     parameters = type(layer)._call_parameters
+    args, kwargs = _context_by_name(args, kwargs, parameters)
     args, kwargs = tree.map_structure(lambda leaf: _cast(layer, scope, leaf), (args, kwargs))
     outer = scope.training, scope.compute_dtype
     training = _training(kwargs, parameters, scope.training)
@@ -236,6 +262,22 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
         scope.training, scope.compute_dtype = outer
     masks.propagate(layer, scope, args, outputs, input_masks)
     return outputs
+
+
+def _context_by_name(
+    args: Args, kwargs: Kwargs, parameters: Mapping[str, inspect.Parameter]
+) -> tuple[Args, Kwargs]:
+    """Move `training` and masks that were passed by position to the keyword arguments."""
+    names = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ][: len(args)]
+    for index, name in enumerate(names):
+        if index and (name == "training" or name.endswith("mask")):
+            moved = dict(zip(names[index:], args[index:], strict=False))
+            return args[:index], {**moved, **kwargs}
+    return args, kwargs
 
 
 def _cast(layer: Layer, scope: Scope, leaf: Any) -> Any:
@@ -397,7 +439,7 @@ def _hashable(value: Any) -> Any:
         hash(value)
     except TypeError:
         return repr(value)
-    return value
+    return type(value), value  # 1, 1.0 and True are equal
 
 
 def _call_in_foreign_trace(layer: Layer, args: Args, kwargs: Kwargs) -> Any:

@@ -82,7 +82,7 @@ class Layer(Weights, Configurable):
         super().__init_subclass__(**kwargs)
         if "call" in cls.__dict__ or not hasattr(cls, "_call_parameters"):
             parameters = list(inspect.signature(cls.call).parameters.values())[1:]
-            cls._call_signature = inspect.Signature(parameters)
+            cls._call_signature = inspect.Signature(_context_optional(parameters))
             cls._call_parameters = cls._call_signature.parameters
         if "build" in cls.__dict__:
             cls.build = _marking_built(cls.build)  # type: ignore[method-assign]
@@ -451,6 +451,18 @@ class Layer(Weights, Configurable):
 
 Layer._call_signature = inspect.Signature()
 Layer._call_parameters = {}
+
+
+def _context_optional(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Let `training` and `mask` at the end of `call` be left out: whoever calls fills them in."""
+    result = list(parameters)
+    for index, parameter in reversed(list(enumerate(parameters))):
+        if parameter.kind.name.startswith("VAR") or parameter.default is not parameter.empty:
+            continue
+        if parameter.name not in ("training", "mask"):
+            break
+        result[index] = parameter.replace(default=None)
+    return result
 
 
 def _marking_built(build: Callable[..., None]) -> Callable[..., None]:

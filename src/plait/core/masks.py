@@ -46,6 +46,8 @@ def gather(
     The mask of the first argument goes to the parameter ``mask``, that of an argument ``value``
     to ``value_mask``, where `call` has such parameters and the caller gave none.
     """
+    if "mask" in parameters and parameters["mask"].default is None:
+        kwargs.setdefault("mask", None)
     if not scope.has_masks():
         return _as_mask(kwargs.get("mask"))
     given = dict(zip(parameters, args, strict=False)) | kwargs

@@ -89,7 +89,9 @@ def key(seed: int | SeedGenerator | None = None) -> jax.Array:
     if scope is not None:
         if scope.rng is None:
             raise ConfigError(
-                "draws random numbers, but was given no key.", fix="pass rng=jax.random.key(0)"
+                "draws random numbers, but was given no key.",
+                fix="outputs, updates = layer.apply(layer.state(), x, training=True, "
+                "rng=jax.random.key(0))",
             )
         return scope.next_key(number)
     return jax.random.key(next_seed() if number is None else number)

@@ -7,6 +7,7 @@ ratio to plait. Peers that are not installed are left out: ``python benchmarks/s
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -143,13 +144,13 @@ def main():
     if options.one:
         measure(options.one)
         return
-    results = {}
+    installed = [name for name in PEERS if importlib.util.find_spec(name)]
+    results = {name: [] for name in installed}
     for _ in range(options.rounds):
-        for name in PEERS:
+        for name in installed:
             command = [sys.executable, __file__, "--one", name]
-            run = subprocess.run(command, capture_output=True, text=True)
-            if run.returncode == 0:
-                results.setdefault(name, []).append(json.loads(run.stdout.splitlines()[-1]))
+            run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            results[name].append(json.loads(run.stdout.splitlines()[-1]))
     medians = {
         name: [statistics.median(column) for column in zip(*rows, strict=True)]
         for name, rows in results.items()

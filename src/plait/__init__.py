@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from plait.models.parts import merge, stack
     from plait.optimizers import Optimizer
     from plait.regularizers import Regularizer
+    from plait.view.difference import diff
+    from plait.view.lint import check
 
 _ROOMS = (
     "activations",
@@ -120,6 +122,8 @@ _NAMES = {
     "ShapeError": "errors",
     "SymbolicTensor": "graph.tensor",
     "Variable": "core.variable",
+    "check": "view.lint",
+    "diff": "view.difference",
     "merge": "models.parts",
     "stack": "models.parts",
     "value_and_grad": "core.scope",

@@ -265,9 +265,7 @@ def test_one_batch_at_a_time(fresh):
     logs = fresh.train_on_batch(X, Y, return_dict=True)
     assert list(logs) == ["loss", "mae"]
     assert fresh.train_on_batch(X, Y)[0] != logs["loss"]
-    fresh.reset_metrics()
     tested = fresh.test_on_batch(X, Y)
-    fresh.reset_metrics()
     assert tested == pytest.approx(fresh.evaluate(X, Y, verbose=0), rel=1e-6)
     assert fresh.evaluate(X, Y, verbose=0, return_dict=True) == pytest.approx(
         dict(zip(["loss", "mae"], tested, strict=True))

@@ -172,6 +172,13 @@ CASES = [
     (one, given(x=iter([(X, Y), (X, Y + 5)])), DataError, "class number 7"),
     (one, given(x=iter([(X, Y), (X[:, :2], Y)])), ShapeError, r"'features' .*received \(None, 2\)"),
     (one, given(x=[(X, Y[:3]), (X, Y)]), DataError, "y  *3 samples"),
+    (one, given(x=iter([(X[:0], Y[:0])])), DataError, "a batch without samples"),
+    (
+        lambda: one(lambda t, p: (t - p) ** 2),
+        given(x=X, y=Y),
+        ShapeError,
+        r"'out': .* cannot compare .*\n  targets .*\(20,\)",
+    ),
     (one, given(x=X, y=Y, batch_size=0), ConfigError, "batch_size"),
     (one, given(x=X, y=Y, epochs="3"), ConfigError, "epochs"),
     (one, given(x=X, y=Y, steps_per_epoch=0), ConfigError, "steps"),

@@ -52,9 +52,9 @@ def match_inputs(graph: Graph, inputs: Any, who: str) -> list[Any]:
         for name, value in flat.items():
             if name not in positions:
                 raise DataError(
-                    f"{who} has no input '{name}'.{did_you_mean(name, names)}",
+                    f"has no input '{name}'.{did_you_mean(name, names)}",
                     fix=f"its inputs are {', '.join(map(repr, names))}",
-                )
+                ).at(who)
             values[positions[name]] = value
         missing = [
             name
@@ -63,10 +63,9 @@ def match_inputs(graph: Graph, inputs: Any, who: str) -> list[Any]:
         ]
         if missing:
             raise DataError(
-                f"{who} needs {', '.join(map(repr, names))}; "
-                f"{', '.join(map(repr, missing))} is missing.",
+                f"needs {', '.join(map(repr, names))}; {', '.join(map(repr, missing))} is missing.",
                 fix=f"pass a dict with the keys {', '.join(map(repr, names))}",
-            )
+            ).at(who)
         return values
     flat_values = tree.flatten(inputs)
     if len(flat_values) != len(names):
@@ -74,12 +73,12 @@ def match_inputs(graph: Graph, inputs: Any, who: str) -> list[Any]:
             "one array" if len(flat_values) == 1 and tree.is_leaf(inputs) else len(flat_values)
         )
         raise DataError(
-            f"{who} has {_count(len(names), 'input')} ({', '.join(map(repr, names))}); "
+            f"has {_count(len(names), 'input')} ({', '.join(map(repr, names))}); "
             f"received {received}.",
             fix=f"model([{', '.join(names)}]) or a dict with these keys"
             if len(names) > 1
             else "pass the array itself",
-        )
+        ).at(who)
     return flat_values
 
 
@@ -122,15 +121,15 @@ def check_input(tensor: SymbolicTensor, shape: Shape, who: str) -> None:
         fix = f"reshape the data, or declare Input(shape={shape[1:]})"
     where = f" ({tensor.location})" if tensor.location else ""
     raise ShapeError(
-        f"{who}: input '{tensor.name}'{where} expects {wanted}, received {shape}.", fix=fix
-    )
+        f"input '{tensor.name}'{where} expects {wanted}, received {shape}.", fix=fix
+    ).at(f"{who}:")
 
 
 def _prepare(tensor: SymbolicTensor, value: Any, who: str) -> Any:
     if value is None:
         if _optional(tensor):
             return None
-        raise DataError(f"{who}: input '{tensor.name}' is None.")
+        raise DataError(f"input '{tensor.name}' is None.", fix="pass an array").at(f"{who}:")
     if not is_array(value) and not hasattr(value, "shape"):
         value = jnp.asarray(value)
     scope = current_scope()

@@ -393,7 +393,11 @@ class BatchSource(_Epochs):
         x = to_arrays(x, "x of a batch", self.input_names)
         y = to_arrays(y, "y of a batch", self.output_names)
         sample_weight = to_arrays(sample_weight, "sample_weight of a batch", self.output_names)
-        check_lengths(x, y, sample_weight)
+        if check_lengths(x, y, sample_weight) == 0:
+            raise DataError(
+                f"the {type(self.batches).__name__} gave a batch without samples.",
+                fix="leave such batches out",
+            )
         return x, y, self.weights(y, sample_weight)
 
 

@@ -490,17 +490,20 @@ class Trainer:
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Take one optimizer step; return the loss and metrics so far (see `reset_metrics`)."""
+        """Take one optimizer step; return the loss and metrics of this batch alone, as in Keras."""
         self._require_compiled("train")
         batch = self._one_batch(x, y, sample_weight, class_weight)
+        self.reset_metrics()
         return _logs(self._engine.train(batch), return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Return the loss and metrics so far, with one batch more (see `reset_metrics`)."""
+        """Return the loss and metrics of this batch alone, in test mode."""
         self._require_compiled("test")
-        return _logs(self._engine.test(self._one_batch(x, y, sample_weight, None)), return_dict)
+        batch = self._one_batch(x, y, sample_weight, None)
+        self.reset_metrics()
+        return _logs(self._engine.test(batch), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch as NumPy arrays."""
@@ -546,13 +549,14 @@ def _check_count(name: str, value: Any) -> None:
 
 
 def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
-    if isinstance(frequency, int):
+    if isinstance(frequency, int | np.integer):
         return (epoch + 1) % frequency == 0
     return epoch + 1 in frequency
 
 
 def _check_frequency(frequency: Any) -> None:
-    wrong = frequency < 1 if isinstance(frequency, int) else not isinstance(frequency, Iterable)
+    number = isinstance(frequency, int | np.integer)
+    wrong = frequency < 1 if number else not isinstance(frequency, Iterable)
     if wrong:
         raise ConfigError(
             f"fit: validation_freq is a number of epochs or a list of them; received "

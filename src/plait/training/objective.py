@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from plait import losses
 from plait import metrics as metrics_room
-from plait.errors import ConfigError, DataError, ShapeError, did_you_mean
+from plait.errors import ConfigError, DataError, PlaitError, ShapeError, did_you_mean
 from plait.graph import tree
 
 _CHOSEN_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
@@ -70,30 +72,48 @@ class Objective:
         """Return what `compile` was given as loss for each output."""
         return self._spread(self.loss, "loss", repeat=True)
 
-    def carry_over(self, before: Sequence[str], after: Sequence[str]) -> None:
+    def settings(self) -> dict[str, Any]:
+        """Return what `restore` takes to put everything back that an edit of the model changes."""
+        return dict(vars(self))
+
+    def restore(self, settings: Mapping[str, Any]) -> None:
+        """Put back what `settings` returned."""
+        vars(self).update(settings)
+
+    def carry_over(
+        self,
+        before: Sequence[str],
+        after: Sequence[str],
+        origins: Sequence[int | None] | None = None,
+    ) -> None:
         """Follow an edit of the model: settings stay with their outputs, new outputs have none.
 
         Args:
             before: the outputs' names until now.
-            after: their names from now on; if there are as many, they are the same outputs.
+            after: their names from now on.
+            origins: for each output now, its position until now, None for a new one; default: it
+                is the one of the same name.
         """
+        if origins is None:
+            origins = [before.index(name) if name in before else None for name in after]
         self._names = list(before)
-        same = len(before) == len(after)
-        now = dict(zip(before, after if same else before, strict=True))
-        kept = [(index, now[name]) for index, name in enumerate(before) if now[name] in after]
-
-        def carried(values: list[Any]) -> Any:
-            found = {name: values[index] for index, name in kept if values[index] is not None}
-            return found or None
-
         if list(before) != list(after):
-            self.loss = carried(self._spread(self.loss, "loss", repeat=True))
-            weights = self._spread(self.loss_weights, "loss_weights", repeat=False)
-            self.loss_weights = carried(weights)
-            self.user_metrics = carried(self._spread_metrics(self.user_metrics, "metrics"))
-            self.user_weighted_metrics = carried(
-                self._spread_metrics(self.user_weighted_metrics, "weighted_metrics")
+            columns = (
+                ("loss", self._spread(self.loss, "loss", repeat=True)),
+                ("loss_weights", self._spread(self.loss_weights, "loss_weights", repeat=False)),
+                ("user_metrics", self._spread_metrics(self.user_metrics, "metrics")),
+                (
+                    "user_weighted_metrics",
+                    self._spread_metrics(self.user_weighted_metrics, "weighted_metrics"),
+                ),
             )
+            for attribute, values in columns:
+                kept = {
+                    name: values[origin]
+                    for name, origin in zip(after, origins, strict=True)
+                    if origin is not None and values[origin] is not None
+                }
+                setattr(self, attribute, kept or None)
         self.targets = None
         self._names = list(after)
 
@@ -299,12 +319,8 @@ class Objective:
         ):
             if target.loss is None:
                 continue
-            try:
+            with _naming(target, truth, prediction):
                 value = target.loss(truth, prediction, weight)
-            except ShapeError as error:
-                if error.located:
-                    raise
-                raise error.at(f"output '{target.name}':") from error
             if target.tracker is not None:
                 target.tracker.update_state(value, sample_weight=_batch_size(prediction))
             if target.weight is not None:
@@ -321,10 +337,11 @@ class Objective:
         for target, truth, prediction, weight in zip(
             self.targets, truths, self.predictions(y_pred), weights, strict=True
         ):
-            for metric in target.metrics:
-                metric.update_state(truth, prediction)
-            for metric in target.weighted_metrics:
-                metric.update_state(truth, prediction, sample_weight=weight)
+            with _naming(target, truth, prediction):
+                for metric in target.metrics:
+                    metric.update_state(truth, prediction)
+                for metric in target.weighted_metrics:
+                    metric.update_state(truth, prediction, sample_weight=weight)
 
     def track_loss(self, loss: Any, y_pred: Any) -> None:
         """Add the total loss of one batch to its mean over the epoch."""
@@ -367,6 +384,27 @@ class Objective:
                         name = f"{prefix}weighted_{metric.name}"
                     _add_result(found, name, metric.result())
         return found
+
+
+@contextmanager
+def _naming(target: Target, truth: Any, prediction: Any) -> Iterator[None]:
+    """Let errors that leave the block name the output, those of users' own functions too."""
+    try:
+        yield
+    except PlaitError as error:
+        if error.located:
+            raise
+        raise error.at(f"output '{target.name}':") from error
+    except jax.errors.ConcretizationTypeError:
+        raise
+    except (TypeError, ValueError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ShapeError(
+            f"output '{target.name}': its loss or a metric cannot compare the targets with the "
+            f"predictions: {first}",
+            details=[("targets", jnp.shape(truth)), ("predictions", jnp.shape(prediction))],
+            fix="reshape the targets as the predictions, or the function that compares them",
+        ) from error
 
 
 def _add_result(found: dict[str, Any], name: str, result: Any) -> None:

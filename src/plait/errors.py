@@ -111,6 +111,10 @@ class NotCompiledError(PlaitError, ValueError):
     """Training was asked of a model that was not compiled."""
 
 
+class ModelWarning(UserWarning):
+    """Something in a model that was compiled looks wrong; see `plait.check`."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest known name, or an empty string."""
     import difflib
@@ -128,5 +132,6 @@ for _error in (
     ArgumentTypeError,
     NotBuiltError,
     NotCompiledError,
+    ModelWarning,
 ):
     _error.__module__ = "plait"

@@ -112,6 +112,10 @@ class Trainer:
             "weighted_metrics": weighted_metrics,
         }
         self._engine = Engine(self)  # type: ignore[arg-type]
+        self._look_over()
+
+    def _look_over(self) -> None:
+        """Warn of what looks wrong in what was compiled."""
 
     def _computes_in_float16(self) -> bool:
         from plait.core.walk import walk

@@ -26,8 +26,7 @@ def make_generator() -> Sequential:
             layers.BatchNormalization(),
             layers.Dense(64, activation="sigmoid"),
             layers.Reshape((8, 8)),
-        ],
-        name="generator",
+        ]
     )
 
 
@@ -42,8 +41,7 @@ def make_discriminator() -> Sequential:
             layers.Dense(64),
             layers.LeakyReLU(0.2),
             layers.Dense(1),
-        ],
-        name="discriminator",
+        ]
     )
 
 
@@ -67,25 +65,23 @@ class GAN(plait.Model):
         count = len(real)
         is_real = ops.concatenate([ops.ones((count, 1)), ops.zeros((count, 1))])
 
-        def discriminator_loss() -> tuple[Any, Any]:
+        def tell_apart() -> tuple[Any, Any]:
             images = ops.concatenate([real, self.generate(count, training=True)])
             logits = self.discriminator(images, training=True)
             return self.judge(0.9 * is_real, logits), logits
 
         variables = self.discriminator.trainable_variables
-        (loss, logits), gradients = plait.value_and_grad(
-            discriminator_loss, variables, has_aux=True
-        )
+        (loss, logits), gradients = plait.value_and_grad(tell_apart, variables, has_aux=True)
         self.discriminator_optimizer.apply(gradients, variables)
         self.discriminator_loss.update_state(loss)
         self.told_apart.update_state(is_real, logits)
 
-        def generator_loss() -> Any:
+        def fool() -> Any:
             logits = self.discriminator(self.generate(count, training=True), training=True)
             return self.judge(ops.ones((count, 1)), logits)
 
         variables = self.generator.trainable_variables
-        loss, gradients = plait.value_and_grad(generator_loss, variables)
+        loss, gradients = plait.value_and_grad(fool, variables)
         self.generator_optimizer.apply(gradients, variables)
         self.generator_loss.update_state(loss)
         trackers = (self.generator_loss, self.discriminator_loss, self.told_apart)

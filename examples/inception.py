@@ -40,6 +40,8 @@ def make_model() -> Model:
 def main(short: bool = False) -> dict[str, float]:
     plait.utils.set_random_seed(0)
     (x_train, y_train), (x_test, y_test) = load_digits()
+    if short:
+        x_train, y_train, x_test, y_test = x_train[:960], y_train[:960], x_test[:256], y_test[:256]
     x_train, x_test = x_train[..., None], x_test[..., None]
 
     model = make_model()

@@ -62,9 +62,9 @@ def main(short: bool = False) -> dict[str, float]:
         model.compile(
             "adam", {"digit": "sparse_categorical_crossentropy"}, metrics={"digit": ["accuracy"]}
         )
-        model.fit(x_train, {"digit": y_train}, batch_size=64, epochs=1 if short else 8, verbose=2)
+        model.fit(x_train, {"digit": y_train}, batch_size=50, epochs=1 if short else 8, verbose=2)
 
-        predictions = model.predict(x_test, verbose=0)
+        predictions = model.predict(x_test, batch_size=50, verbose=0)
         load = predictions["gates"].mean(axis=0)
         accuracy = float(np.mean(predictions["digit"].argmax(axis=-1) == y_test))
         results |= {f"accuracy_{balance}": accuracy, f"busiest_expert_{balance}": float(load.max())}

@@ -170,7 +170,7 @@ class Engine:
         self._signature, self._version = signature(self.model), structure_version()
 
     def _make_variables(self, kind: str, data: Any) -> None:
-        from plait.training.loop import Trainer
+        from plait.training.steps import Steps
 
         model = self.model
         if kind == "predict":
@@ -179,8 +179,8 @@ class Engine:
             paths = variables_by_path(model)
             optimized = {*model.trainable_variables, *model.optimizer.optimized}
             model.optimizer.build({p: v for p, v in paths.items() if v in optimized})
-        own = getattr(type(model), f"{kind}_step") is not getattr(Trainer, f"{kind}_step")
-        if own or type(model).compute_loss is not Trainer.compute_loss:
+        own = getattr(type(model), f"{kind}_step") is not getattr(Steps, f"{kind}_step")
+        if own or type(model).compute_loss is not Steps.compute_loss:
             try:
                 self._trace_abstractly(kind, data)
                 return

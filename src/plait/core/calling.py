@@ -187,10 +187,12 @@ def ensure_built(layer: Layer, args: Args, kwargs: Kwargs) -> None:
     """Make the layer's variables, and those of layers within, if that was not done yet."""
     if not layer.built:
         _check(layer, args)
+        before = dict(layer._variables)
         try:
             _build(layer, args, kwargs)
         except Exception:
             layer._variables.clear()
+            layer._variables.update(before)
             raise
         layer.built = True
     scope = current_scope()
@@ -334,16 +336,23 @@ def compiled(layer: Layer) -> _Compiled:
     """Return the layer's compiled calls; none are kept if it or a layer within has changed."""
     from plait.core.walk import signature, structure_version
 
-    known: _Compiled | None = layer.__dict__.get("_compiled")
-    if known is None:
+    known = _still_valid(layer)
+    if known is not None:
+        return known
+    known = layer.__dict__.get("_compiled")
+    if known is not None and known.signature == signature(layer):
+        known.version = structure_version()
+    else:
         known = _Compiled(layer)
-    elif known.version != structure_version():
-        if known.signature == signature(layer):
-            known.version = structure_version()
-        else:
-            known = _Compiled(layer)
-    object.__setattr__(layer, "_compiled", known)
+        object.__setattr__(layer, "_compiled", known)
     return known
+
+
+def _still_valid(layer: Layer) -> _Compiled | None:
+    from plait.core.walk import structure_version
+
+    known: _Compiled | None = layer.__dict__.get("_compiled")
+    return known if known is not None and known.version == structure_version() else None
 
 
 def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
@@ -354,9 +363,11 @@ def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
         return _call_in_foreign_trace(layer, args, kwargs)
     location = user_location()
     with errors_name(layer, args, kwargs, location):
-        ensure_built(layer, args, kwargs)
+        known = _still_valid(layer)
+        if known is None:
+            ensure_built(layer, args, kwargs)
+            known = compiled(layer)
         _check(layer, args)
-        known = compiled(layer)
         _take_back(known.variables)
         arrays = [leaf for leaf in leaves if is_array(leaf)]
         static = tuple(None if is_array(leaf) else leaf for leaf in leaves)

@@ -397,6 +397,12 @@ class Layer(Weights, Configurable):
             fix="keep what the call returned: y = layer(x)",
         )
 
+    # -- copies -----------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what `copy` and `pickle` take along: all but compiled calls and last losses."""
+        return {**self.__dict__, "_compiled": None, "_losses": []}
+
     # -- configuration ----------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def serialize(value: Any) -> Any:
             "registered_name": name,
         }
     raise ConfigError(
-        f"a {type(value).__name__} cannot be written down.",
+        f"{_a(type(value).__name__)} cannot be written down.",
         fix="pass plain data, or give its class get_config() and register it with "
         "@plait.saving.register_serializable()",
     )
@@ -384,7 +384,7 @@ def lookup(
 
 
 def _a(what: str) -> str:
-    return f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
+    return f"{'an' if what[0].lower() in 'aeiou' else 'a'} {what}"
 
 
 def _one_of(table: Mapping[str, Any]) -> str:

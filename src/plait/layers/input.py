@@ -7,7 +7,7 @@ from typing import Any
 from plait.core import dtypes
 from plait.core.layer import Layer
 from plait.core.spec import TensorSpec, standardize_shape
-from plait.errors import ConfigError, user_location
+from plait.errors import ConfigError
 from plait.graph.node import Node
 from plait.graph.tensor import Shape, SymbolicTensor
 
@@ -64,8 +64,20 @@ class InputLayer(Layer):
         self.input_dtype = dtypes.standardize(dtype)
         self.optional = optional
         self.built = True
-        node = Node(self, (), {}, TensorSpec(self.batch_shape, self.input_dtype), user_location())
-        self.output_tensor: SymbolicTensor = node.outputs[0]
+        self._make_tensor()
+
+    def _make_tensor(self) -> None:
+        spec = TensorSpec(self.batch_shape, self.input_dtype)
+        self.output_tensor: SymbolicTensor = Node(self, (), {}, spec, self.location).outputs[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        del state["output_tensor"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._make_tensor()
 
     @property
     def output(self) -> SymbolicTensor:

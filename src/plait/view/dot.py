@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from plait.errors import ConfigError
 from plait.view.palette import Theme, color
 from plait.view.picture import Box, Picture, Port, Wire
 
 RankDir = Literal["TB", "BT", "LR", "RL"]
 
 _FONT = "Helvetica"
+_SIDES = {"TB": "ns", "BT": "sn", "LR": "we", "RL": "ew"}  # where tensors come in, and go out
 _MANY = 500  # boxes; from here on Graphviz seeks less long for a better layout
 _HASTE = "nslimit=0.5 nslimit1=0.5 mclimit=0.1"
 
@@ -31,8 +33,11 @@ class Style:
         nested: whether models within are drawn as clusters of their layers.
         rankdir: which way tensors go: from top to bottom, left to right, or backwards.
         splines: how wires are drawn: Graphviz' ``spline``, ``ortho``, ``polyline``, ``line``.
-        dpi: how many dots an inch of an image has.
+        dpi: how many dots an inch of a ``.png`` has; None leaves it to Graphviz.
         theme: light or dark colours.
+
+    Raises:
+        ConfigError: `rankdir` or `theme` is none of its values.
     """
 
     shapes: bool = True
@@ -44,8 +49,16 @@ class Style:
     nested: bool = True
     rankdir: RankDir = "TB"
     splines: str = "spline"
-    dpi: int = 192
+    dpi: int | None = 192
     theme: Theme = "light"
+
+    def __post_init__(self) -> None:
+        for name, known in (("rankdir", tuple(_SIDES)), ("theme", ("light", "dark"))):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(
+                    f"plot: {name} is one of {', '.join(map(repr, known))}; received {value!r}."
+                )
 
     def color(self, role: str) -> str:
         """Return the colour of a role."""
@@ -60,18 +73,16 @@ def dot(picture: Picture, style: Style = Style()) -> str:
         f'graph [rankdir={style.rankdir} splines={_quoted(style.splines)} pad="0.3" nodesep="0.35" '
         f'ranksep="0.45" bgcolor="{style.color("background")}" fontname="{_FONT}" '
         f'color="{line}" fontcolor="{text}" tooltip={_quoted(picture.name)} '
-        f"{_HASTE if len(picture) > _MANY else ''}]",
+        f"{f'dpi={style.dpi}' if style.dpi else ''} {_HASTE if len(picture) > _MANY else ''}]",
         f'node [shape=plain fontname="{_FONT}" fontcolor="{text}"]',
         f'edge [color="{wire}" fontname="{_FONT}" fontsize=9 fontcolor="{style.color("muted")}" '
         "arrowsize=0.6]",
         *_boxes(picture, style, ""),
     ]
-    for index, (port, shape) in enumerate(
-        zip(picture.outputs, picture.output_shapes, strict=True)
-    ):
+    for index, (port, shape) in enumerate(zip(picture.outputs, picture.output_shapes, strict=True)):
         lines.append(
-            f'"out{index}" [label="output" shape=box style="rounded,filled" fontsize=10 height=0.25 '
-            f'color="{line}" fillcolor="{style.color("surface")}" '
+            f'"out{index}" [label="output" shape=box style="rounded,filled" fontsize=10 '
+            f'height=0.25 color="{line}" fillcolor="{style.color("surface")}" '
             f'fontcolor="{style.color("muted")}"]'
         )
         source = _source(picture, port, "", style)
@@ -121,8 +132,7 @@ def _target(picture: Picture, port: Port, prefix: str, style: Style) -> str:
 
 
 def _side(style: Style, out: bool) -> str:
-    first, last = {"TB": "ns", "BT": "sn", "LR": "we", "RL": "ew"}[style.rankdir]
-    return last if out else first
+    return _SIDES[style.rankdir][out]
 
 
 def _wire_label(wire: Wire, box: Box, clustered: bool, style: Style) -> str:
@@ -140,7 +150,6 @@ def _edge(source: str, target: str, label: str, wire: Wire, style: Style) -> str
 
 def _label(box: Box, style: Style) -> str:
     """Return a box as a table: ports of calls, a bar in the family's colour, the text."""
-    rows = []
     calls = range(len(box.calls)) if len(box.calls) > 1 else ()
     texts = list(_texts(box, style))
     span = max(len(calls), 1)
@@ -194,9 +203,13 @@ def _font(text: str, fill: str, size: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    return html.escape("".join(c if c.isprintable() else " " for c in text), quote=True)
+    return html.escape(_plain(text), quote=True)
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else " " for c in escaped) + '"'
+    return '"' + _plain(text).replace('"', '\\"') + '"'
+
+
+def _plain(text: str) -> str:
+    r"""Return text in which Graphviz finds nothing to replace, as it would the name for ``\N``."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("\\", r"\\")

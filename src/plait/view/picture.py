@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from plait.core.layer import Layer
-from plait.core.walk import trainable_flags
 from plait.core.registry import captured
+from plait.core.walk import trainable_flags
 from plait.graph.graph import Graph
 from plait.graph.node import Node
 from plait.graph.tensor import SymbolicTensor
@@ -197,7 +197,7 @@ def _picture(model: Any, costs: Mapping[Node, Cost | None], prefix: str) -> Pict
         output_shapes=[str(tensor.shape) for tensor in graph.outputs],
         params=sum(variable.size for variable, _ in flags),
         trained=sum(variable.size for variable, trained in flags if trained),
-        flops=total and total.flops,
+        flops=None if total is None else total.flops,
     )
 
 
@@ -231,8 +231,8 @@ def _call(node: Node, names: Mapping[Node, str], costs: Mapping[Node, Cost | Non
     arguments = [_text(value) for value in node.args]
     arguments += [f"{key}={_text(value)}" for key, value in node.kwargs.items()]
     shapes = [str(shape) for shape in node.output_shapes]
-    location = str(node.location or "")
-    return Call(names[node], ", ".join(arguments), shapes, location, cost and cost.flops)
+    flops = None if cost is None else cost.flops
+    return Call(names[node], ", ".join(arguments), shapes, str(node.location or ""), flops)
 
 
 def _activation(layer: Layer) -> str:
@@ -242,7 +242,8 @@ def _activation(layer: Layer) -> str:
 
 
 def _settings(layer: Layer) -> Iterator[Setting]:
-    defaults = _defaults(type(layer))
+    cls: Callable[..., Any] = type(layer)
+    defaults = _defaults(cls)
     for name, value in captured(layer).items():
         if name != "name":
             text = _text(value)
@@ -250,7 +251,7 @@ def _settings(layer: Layer) -> Iterator[Setting]:
 
 
 @functools.cache
-def _defaults(cls: type) -> dict[str, Any]:
+def _defaults(cls: Callable[..., Any]) -> dict[str, Any]:
     parameters = inspect.signature(cls).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
 

@@ -79,9 +79,11 @@ def draw(
                 f"plot: {', '.join(show)} is for images; a page shows everything.",
                 fix="leave it out, or write .svg or .png",
             )
+        _style(theme or "light", {})
         path.write_text(page(picture, theme), encoding="utf-8")
         return path
-    source = dot(picture, _style(theme or "light", show))
+    style = _style(theme or "light", show)
+    source = dot(picture, style if ending == ".png" else dataclasses.replace(style, dpi=None))
     if ending == ".dot":
         path.write_text(source, encoding="utf-8")
         return path

@@ -77,7 +77,7 @@ function measure(box, folded) {
   const title = name + kind + note + 52;
   size.inside = inside;
   size.w = Math.ceil(Math.max(inside.width + 2 * PAD, title, chips.width, exits.width));
-  size.h = inside.height + HEAD + 2 * PAD + edge;
+  size.h = inside.height + HEAD + edge;
   size.left = (size.w - inside.width) / 2;
   if (!many) {
     const to = (x) => x + size.left - size.w / 2;
@@ -231,7 +231,7 @@ function drawBox(size, left, outerTop, views) {
       element.append(...chip(left + w / 2 + size.leave(call, 0), top + h, call));
     });
   }
-  if (open) element.append(drawInside(size, left, top, h, views));
+  if (open) element.append(draw(size.inside, left + size.left, top + HEAD, views));
   return element;
 }
 
@@ -245,15 +245,4 @@ function chip(x, y, call) {
     svg("rect", { class: "chip", x: x - half, y: y - CHIP, width: 2 * half, height: 2 * CHIP, rx: CHIP }),
     svg("text", { class: "call", x, y: y + 3 }, `@${call}`),
   ];
-}
-
-function drawInside(size, left, top, h, views) {
-  const inside = draw(size.inside, left + size.left, top + HEAD + PAD, views);
-  const lead = (x, from, to) =>
-    svg("path", { class: "wire", d: `M${left + size.left + x} ${from}V${to}` });
-  inside.prepend(
-    ...size.inside.entries.map((x) => lead(x, top + HEAD, top + HEAD + PAD)),
-    ...size.inside.exits.map((x) => lead(x, top + h - PAD, top + h))
-  );
-  return inside;
 }

@@ -136,6 +136,17 @@
     const close = html("button", { className: "close", type: "button", title: "Close (Esc)" }, "×");
     close.addEventListener("click", () => choose(null));
     panel.replaceChildren(close, ...describe(box));
+    panel.scrollTop = 0;
+    uncover(views.get(path));
+  }
+
+  // Moves the drawing so that the panel does not cover the chosen box.
+  function uncover(view) {
+    if (!view) return;
+    const right = looking.x + (view.x + view.w) * looking.scale;
+    const left = looking.x + view.x * looking.scale;
+    looking.x -= Math.max(0, Math.min(right + 20 - canvas.clientWidth, left - 20));
+    look();
   }
 
   function near(path) {
@@ -175,6 +186,8 @@
     const found = new Set(hits);
     for (const [path, { element }] of views) {
       element.classList.toggle("hit", found.has(path));
+      const holds = folded.has(path) && hits.some((hit) => hit.startsWith(`${path}/`));
+      element.classList.toggle("holds", holds);
       element.classList.toggle("current", path === hits[current]);
     }
     const at = current < 0 ? "" : `${current + 1} / `;

@@ -1,104 +1,138 @@
-"""`Edit`: a transaction on a graph.
+"""A draft: the calls of a graph with references instead of tensors, so verbs only move references.
 
-A draft holds the calls of a graph with references instead of tensors, so verbs only move
-references. `build` turns the draft into a new graph: calls whose inputs are what they were are
-the old nodes, calls whose inputs have the same shapes are copied, and the rest are made anew by
-calling their layers, which infers shapes. The old graph is never changed.
+`build` turns it into a new graph. The old graph is never changed.
 """
 
 from __future__ import annotations
 
-import fnmatch
+import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from plait.errors import ArgumentTypeError, ConfigError, GraphError, ShapeError, did_you_mean
 from plait.graph import tree
+from plait.graph.building import Building, Call, Ref, Remake
 from plait.graph.graph import Graph
-from plait.graph.node import Node, describe_layer
+from plait.graph.node import describe_layer
 from plait.graph.tensor import SymbolicTensor
 
-
-class Call:
-    """A call of a layer in a draft; its arguments hold `Ref`s where a node holds tensors."""
-
-    __slots__ = ("args", "kwargs", "layer", "node")
-
-    def __init__(
-        self, layer: Any, args: Any = (), kwargs: Any = None, node: Node | None = None
-    ) -> None:
-        self.layer, self.args, self.kwargs, self.node = layer, args, kwargs or {}, node
-
-    def refs(self) -> list[Ref]:
-        """Return the references among the arguments, in order."""
-        return [leaf for leaf in tree.flatten((self.args, self.kwargs)) if isinstance(leaf, Ref)]
-
-    def redirect(self, function: Callable[[Ref], Ref]) -> None:
-        """Replace each reference among the arguments."""
-        self.args, self.kwargs = tree.map_structure(
-            lambda leaf: function(leaf) if isinstance(leaf, Ref) else leaf,
-            (self.args, self.kwargs),
-        )
-
-
-class Ref:
-    """One output of a call in a draft; what verbs return and take as a target."""
-
-    __slots__ = ("call", "index")
-
-    def __init__(self, call: Call, index: int = 0) -> None:
-        self.call, self.index = call, index
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ref) and (other.call, other.index) == (self.call, self.index)
-
-    def __hash__(self) -> int:
-        return hash((id(self.call), self.index))
+_TARGET = re.compile(r"(?P<name>[^@]+?)(@(?P<call>\d+))?(\[(?P<output>\d+)\])?")
 
 
 class Draft:
     """A graph that verbs can change.
 
+    Every verb checks first and changes then, so one that raises has changed nothing. Names are
+    given to layers only in the draft; `renamed` says which.
+
     Args:
         graph: where it starts from.
         who: how errors name the model.
+
+    Attributes:
+        inputs: a reference for each input, nested as in the graph.
+        outputs: the same for outputs.
+        origins: for each output, its position in the graph; None for a new one.
+        tensors: the tensors of the graph and their references.
+        renamed: layers that get another name.
+        rebuilt: pairs of layers that no longer fitted and those made in their place by `build`.
     """
 
     def __init__(self, graph: Graph, who: str) -> None:
         self.graph, self.who = graph, who
-        self._refs: dict[SymbolicTensor, Ref] = {}
-        self.calls: list[Call] = []
+        self.renamed: dict[Any, str] = {}
+        self.rebuilt: list[tuple[Any, Any]] = []
+        self._calls: dict[Any, list[Call]] = {}
+        self._layers: dict[str, Any] = {}
+        refs: dict[SymbolicTensor, Ref] = {}
         for tensor in graph.inputs:
             if tensor.node is None or not tensor.node.is_input:
-                call = Call(None, node=tensor.node)
-                self._refs[tensor] = Ref(call, tensor.index)
-                self.calls.append(call)
+                refs[tensor] = self._enter(Call(None, tensors=[tensor])).output(0)
         for node in graph.nodes:
-            args, kwargs = tree.map_structure(self._ref, (node.args, node.kwargs))
-            call = Call(node.layer, args, kwargs, node)
-            self.calls.append(call)
+            given = node.outputs if node.is_input else None
+            call = self._enter(Call(node.layer, (node.args, node.kwargs), node, given))
+            call.take([refs[tensor] for tensor in node.inputs])
             for tensor in node.outputs:
-                self._refs.setdefault(tensor, Ref(call, tensor.index))
-        self.inputs = tree.map_structure(self._ref, graph.input_structure)
-        self.outputs = tree.map_structure(self._ref, graph.output_structure)
-        self._fresh: dict[int, Any] = {}
+                refs.setdefault(tensor, call.output(tensor.index))
+        self.tensors = refs
+        self.inputs = tree.map_structure(refs.__getitem__, graph.input_structure)
+        self.outputs = tree.map_structure(refs.__getitem__, graph.output_structure)
+        self.origins: list[int | None] = list(range(len(graph.outputs)))
 
-    def _ref(self, leaf: Any) -> Any:
-        return self._refs[leaf] if isinstance(leaf, SymbolicTensor) else leaf
+    # -- names ------------------------------------------------------------------------------
+
+    def name(self, layer: Any) -> str:
+        """Return the name that a layer has in this draft."""
+        return self.renamed.get(layer, layer.name)
+
+    def _name(self, ref: Ref) -> str:
+        return self.name(ref.call.layer) if ref.call.layer is not None else ref.call.tensors[0].name  # type: ignore[index]
+
+    def rename(self, target: Any, name: str) -> None:
+        """Give a layer another name.
+
+        Raises:
+            GraphError: another layer has it.
+        """
+        layer = self.call(target).layer
+        other = self._layers.get(name, layer)
+        if other is not layer:
+            raise GraphError(
+                f"{describe_layer(layer)} cannot be renamed to '{name}': a layer of the same "
+                "model has that name.",
+                details=[("taken by", describe_layer(other, other.location))],
+                fix=f"choose another name, for instance '{self._free(name)}'",
+            )
+        del self._layers[self.name(layer)]
+        self._layers[name] = layer
+        self.renamed[layer] = name
+
+    def _free(self, name: str) -> str:
+        count = 1
+        while f"{name}_{count}" in self._layers:
+            count += 1
+        return f"{name}_{count}"
+
+    def _check_name(self, layer: Any) -> None:
+        other = self._layers.get(layer.name, layer)
+        if other is not layer and layer.is_named and layer not in self._calls:
+            raise GraphError(
+                f"{self.who} has a layer '{layer.name}' already.",
+                details=[("taken by", describe_layer(other, other.location))],
+                fix=f"give the new one another name: name='{self._free(layer.name)}'",
+            )
+
+    def _enter(self, call: Call, name: str | None = None) -> Call:
+        layer = call.layer
+        if layer is not None and layer not in self._calls:
+            name = name or layer.name
+            if name in self._layers:
+                name = self._free(name)
+            if name != layer.name:
+                self.renamed[layer] = name
+            self._layers[name] = layer
+        self._calls.setdefault(layer, []).append(call)
+        return call
+
+    def _leave(self, call: Call) -> None:
+        layer = call.layer
+        self._calls[layer].remove(call)
+        if not self._calls[layer]:
+            del self._calls[layer]
+            if layer is not None:
+                del self._layers[self.name(layer)]
+                self.renamed.pop(layer, None)
 
     # -- finding ----------------------------------------------------------------------------
 
-    def names(self) -> dict[str, Call]:
-        """Return name -> call; further calls of a layer are ``name@1``, ``name@2``, ..."""
-        names: dict[str, Call] = {}
-        counts: dict[int, int] = {}
-        for call in self.calls:
-            if call.layer is None:
-                continue
-            count = counts[id(call.layer)] = counts.get(id(call.layer), -1) + 1
-            names[call.layer.name + (f"@{count}" if count else "")] = call
-        return names
+    def __contains__(self, target: object) -> bool:
+        """Whether a layer, a symbolic tensor or a reference is in this draft."""
+        if isinstance(target, Ref):
+            return target.call in self._calls.get(target.call.layer, ())
+        if isinstance(target, SymbolicTensor):
+            return target in self.tensors and self.tensors[target] in self
+        return target in self._calls
 
     def ref(self, target: Any) -> Ref:
         """Return the one output that a target means.
@@ -106,16 +140,21 @@ class Draft:
         Raises:
             GraphError: nothing has that name, or it has several outputs.
         """
-        if isinstance(target, Ref):
-            return target
-        if isinstance(target, SymbolicTensor):
-            if target not in self._refs:
+        call, index = self._find(target)
+        if index is None:
+            if len(call.outputs) > 1:
+                name = self.name(call.layer)
                 raise GraphError(
-                    f"{target.describe()} is not in {self.who}.",
-                    fix="take a tensor from model.graph, or name the layer",
+                    f"{call.describe()} returns {len(call.outputs)} tensors.",
+                    fix=f"name one of them: '{name}[0]'",
                 )
-            return self._refs[target]
-        return Ref(self.call(target))
+            index = 0
+        elif call.node is not None and index >= len(call.node.outputs):
+            raise GraphError(
+                f"{call.describe()} returns {len(call.node.outputs)} tensors; there is no "
+                f"[{index}]."
+            )
+        return call.output(index)
 
     def call(self, target: Any) -> Call:
         """Return the one call that a target means: a name, ``name@1``, a layer, or a tensor.
@@ -123,303 +162,312 @@ class Draft:
         Raises:
             GraphError: there is none.
         """
+        return self._find(target)[0]
+
+    def _find(self, target: Any) -> tuple[Call, int | None]:
         if isinstance(target, Ref):
-            return target.call
+            if target not in self:
+                raise GraphError(
+                    f"what this verb takes is not in {self.who}: it was removed, or belongs to "
+                    "another model.",
+                    fix="name the layer",
+                )
+            return target.call, target.index
         if isinstance(target, SymbolicTensor):
-            return self.ref(target).call
-        names = self.names()
+            return self._find_tensor(target)
         if isinstance(target, str):
-            if target in names:
-                return names[target]
-            raise GraphError(
-                f"{self.who} has no layer '{target}'.{did_you_mean(target, names)}",
-                fix=f"its layers are {', '.join(names)}" if len(names) < 20 else None,
-            )
-        for call in self.calls:
-            if call.layer is target:
-                return call
-        raise ArgumentTypeError(
+            return self._find_name(target)
+        if target in self._calls:
+            return self._calls[target][0], None
+        raise (GraphError if hasattr(target, "name") else ArgumentTypeError)(
             f"a target is a name, a layer or a symbolic tensor of {self.who}; received {target!r}.",
             fix="for instance 'dense_1', or 'dense@1' for the second call of a shared layer",
         )
 
+    def _find_tensor(self, tensor: SymbolicTensor) -> tuple[Call, int]:
+        if tensor in self:
+            ref = self.tensors[tensor]
+            return ref.call, ref.index
+        # A tensor from before an edit still means its layer, if that is called once.
+        calls = self._calls.get(tensor.node and tensor.node.layer, ())
+        if len(calls) != 1:
+            raise GraphError(
+                f"{tensor.describe()} is not in {self.who}.",
+                fix="take a tensor from model.graph, or name the layer",
+            )
+        return calls[0], tensor.index
+
+    def _find_name(self, target: str) -> tuple[Call, int | None]:
+        if target in self._layers:
+            return self._calls[self._layers[target]][0], None
+        parts = _TARGET.fullmatch(target)
+        layer = self._layers.get(parts["name"]) if parts else None
+        if parts is None or layer is None:
+            raise GraphError(
+                f"{self.who} has no layer '{target}'.{did_you_mean(target, self._layers)}",
+                fix=f"its layers are {', '.join(self._layers)}" if len(self._layers) < 20 else None,
+            )
+        calls, number = self._calls[layer], int(parts["call"] or 0)
+        if number >= len(calls):
+            raise GraphError(
+                f"{self.who} calls {describe_layer(layer)} {_times(len(calls))}; there is no "
+                f"'{parts['name']}@{number}'.",
+                fix=f"count from 0: '{parts['name']}' is the first call, '{parts['name']}@1' the "
+                "second",
+            )
+        return calls[number], int(parts["output"]) if parts["output"] else None
+
     def calls_of(self, layer: Any) -> list[Call]:
         """Return every call of a layer."""
-        return [call for call in self.calls if call.layer is layer]
+        return list(self._calls.get(layer, ()))
 
-    def matching(self, pattern: str) -> list[Any]:
-        """Return the layers that ``name-glob`` or ``name-glob:ClassName`` means, each once."""
-        glob, _, kind = pattern.partition(":")
-        found = {}
-        for call in self.calls:
-            layer = call.layer
-            if layer is None or (call.node is not None and call.node.is_input):
-                continue
-            if fnmatch.fnmatchcase(layer.name, glob or "*") and (
-                not kind or fnmatch.fnmatchcase(type(layer).__name__, kind)
-            ):
-                found[id(layer)] = layer
-        return list(found.values())
+    def calls(self) -> list[Call]:
+        """Return every call, also of layers that no output needs any more."""
+        return [call for calls in self._calls.values() for call in calls]
 
     # -- verbs ------------------------------------------------------------------------------
 
-    def add(self, layer: Any, args: Any, kwargs: Any = None) -> Ref:
-        """Add a call and return its output."""
-        call = Call(layer, args, kwargs)
-        self.calls.append(call)
-        return Ref(call)
+    def add(self, layer: Any, *refs: Ref) -> Ref:
+        """Add a call of a layer on references and return its output."""
+        self._check_name(layer)
+        call = self._enter(Call(layer))
+        call.set_arguments(refs, {})
+        return call.output(0)
 
-    def redirect(self, old: Ref, new: Ref, keep: Iterable[Call] = ()) -> int:
-        """Let every use of `old` use `new`, but in the calls of `keep`; return how many changed."""
-        kept = set(map(id, keep))
-        changed = 0
-
-        def turn(ref: Ref) -> Ref:
-            nonlocal changed
-            if ref == old:
-                changed += 1
-                return new
-            return ref
-
-        for call in self.calls:
-            if id(call) not in kept:
-                call.redirect(turn)
-        self.outputs = tree.map_structure(turn, self.outputs)
-        return changed
+    def redirect(self, old: Ref, new: Ref, keep: Iterable[Call] = ()) -> None:
+        """Let every use of `old` use `new`, outputs included, but in the calls of `keep`."""
+        kept = set(keep)
+        for call in [call for call in old.users if call not in kept]:
+            call.take([new if ref is old else ref for ref in call.inputs])
+        self.outputs = tree.map_structure(lambda ref: new if ref is old else ref, self.outputs)
 
     def insert_after(self, target: Any, layer: Any) -> Ref:
         """Put `layer` behind an output: everything that used it uses the layer's output."""
         ref = self.ref(target)
-        new = self.add(layer, (ref,))
+        new = self.add(layer, ref)
         self.redirect(ref, new, keep=[new.call])
         return new
 
     def insert_before(self, target: Any, layer: Any) -> Ref:
         """Put `layer` in front of a call that takes one tensor."""
         call = self.call(target)
-        refs = list(dict.fromkeys(call.refs()))
+        refs = list(dict.fromkeys(call.inputs))
+        if not refs:
+            raise GraphError(
+                f"{call.describe()} is an input; nothing comes before it.",
+                fix=f"insert_after('{self._name(call.output(0))}', layer)",
+            )
         if len(refs) != 1:
             raise GraphError(
-                f"{describe_layer(call.layer)} takes {len(refs)} tensors, so it is not clear in "
-                "front of which the layer belongs.",
-                fix=f"insert_between(a, '{call.layer.name}', layer)",
+                f"{call.describe()} takes {len(refs)} tensors, so it is not clear in front of "
+                "which the layer belongs.",
+                fix=f"insert_between('{self._name(refs[0])}', '{self.name(call.layer)}', layer)",
             )
-        new = self.add(layer, (refs[0],))
-        call.redirect(lambda ref: new)
-        return new
+        return self._insert_on(refs[0], call, layer)
 
     def insert_between(self, source: Any, target: Any, layer: Any) -> Ref:
         """Put `layer` on the one edge from `source` to `target`; other uses stay."""
-        ref, call = self.ref(source), self.call(target)
-        if ref not in call.refs():
-            taken = ", ".join(f"'{r.call.layer.name}'" for r in call.refs() if r.call.layer)
-            raise GraphError(
-                f"{describe_layer(call.layer)} does not take '{_name(ref)}'.",
-                fix=f"it takes {taken}" if taken else None,
-            )
-        new = self.add(layer, (ref,))
-        call.redirect(lambda used: new if used == ref else used)
+        call = self.call(target)
+        return self._insert_on(self._taken(call, source), call, layer)
+
+    def _insert_on(self, ref: Ref, call: Call, layer: Any) -> Ref:
+        new = self.add(layer, ref)
+        call.take([new if used is ref else used for used in call.inputs])
         return new
 
-    def replace(self, target: Any, layer: Any) -> list[Call]:
-        """Put `layer` in place of a layer in all its calls, or of one call (``name@1``)."""
-        call = self.call(target)
-        one = isinstance(target, str) and "@" in target
-        calls = [call] if one else self.calls_of(call.layer)
-        if call.node is not None and call.node.is_input:
+    def _taken(self, call: Call, source: Any) -> Ref:
+        """Return the input of a call that `source` means."""
+        found, index = self._find(source)
+        refs = [ref for ref in call.inputs if ref.call is found and index in (None, ref.index)]
+        if not refs:
+            taken = ", ".join(repr(self._name(ref)) for ref in dict.fromkeys(call.inputs))
             raise GraphError(
-                f"{describe_layer(call.layer)} is an input of the model; it cannot be replaced.",
+                f"{call.describe()} does not take '{self._name(found.output(0))}'.",
+                fix=f"it takes {taken}" if taken else "it is an input, which takes nothing",
+            )
+        return refs[0]
+
+    def replace(self, target: Any, layer: Any) -> list[Call]:
+        """Put `layer` in place of a layer in all its calls, or of one call (``name@1``).
+
+        A layer without a name of its own takes the old name if nothing else has it then.
+        """
+        call = self.call(target)
+        old, name = call.layer, self.name(call.layer) if call.layer is not None else ""
+        if call.tensors is not None:
+            raise GraphError(
+                f"{call.describe()} is an input of the model; it cannot be replaced.",
                 fix="add_input and remove_input change the inputs",
             )
+        if layer.name != name:
+            self._check_name(layer)
+        one = isinstance(target, str) and "@" in target
+        calls = [call] if one else self.calls_of(old)
         for each in calls:
-            each.layer, each.node = layer, None
+            self._leave(each)
+        for each in calls:
+            each.layer, each.node, each.location = layer, None, None
+            self._enter(each, None if layer.is_named or old in self._calls else name)
         return calls
 
     def remove(self, target: Any, keep: Any = None) -> Ref:
         """Take a call out: what used its output uses its input, or the one named by `keep`."""
         call = self.call(target)
-        refs = list(dict.fromkeys(call.refs()))
+        refs = list(dict.fromkeys(call.inputs))
         if not refs:
+            name = self._name(call.output(0))
             raise GraphError(
-                f"{describe_layer(call.layer)} is an input of the model.",
-                fix=f"remove_input('{call.layer.name}')",
+                f"{call.describe()} is an input of the model.", fix=f"remove_input('{name}')"
             )
-        if keep is not None:
-            kept = self.ref(keep)
-            if kept not in refs:
-                raise GraphError(
-                    f"{describe_layer(call.layer)} does not take '{_name(kept)}', so it cannot be "
-                    "kept in its place.",
-                    fix=f"keep one of {', '.join(repr(_name(ref)) for ref in refs)}",
-                )
-        elif len(refs) > 1:
+        if keep is None and len(refs) > 1:
             raise GraphError(
-                f"{describe_layer(call.layer)} takes {len(refs)} tensors; say which takes its "
-                "place.",
-                fix=f"remove('{call.layer.name}', keep='{_name(refs[0])}')",
+                f"{call.describe()} takes {len(refs)} tensors; say which takes its place.",
+                fix=f"remove('{self.name(call.layer)}', keep='{self._name(refs[0])}')",
             )
-        else:
-            kept = refs[0]
-        if call.node is not None and len(call.node.outputs) > 1:
+        used = [ref for ref in call.outputs if ref.users or ref in tree.flatten(self.outputs)]
+        if any(ref.index for ref in used):
             raise GraphError(
-                f"{describe_layer(call.layer)} returns {len(call.node.outputs)} tensors; one "
-                "input cannot take their place.",
+                f"{call.describe()} returns {len(call.outputs)} tensors; one input cannot take "
+                "their place.",
                 fix="rewire what uses them first",
             )
-        self.redirect(Ref(call), kept, keep=[call])
-        self.calls.remove(call)
+        kept = refs[0] if keep is None else self._taken(call, keep)
+        self.redirect(call.output(0), kept)
+        call.take([])
+        self._leave(call)
         return kept
 
     def rewire(self, target: Any, inputs: Any) -> None:
         """Give a call other inputs: a tensor, a list of them, or a dict of keyword tensors."""
         call = self.call(target)
-        if call.node is not None and call.node.is_input:
-            raise GraphError(f"{describe_layer(call.layer)} is an input; it takes nothing.")
+        if call.tensors is not None:
+            raise GraphError(f"{call.describe()} is an input; it takes nothing.")
+        args, kwargs = call.arguments(call.inputs)
         if isinstance(inputs, Mapping):
-            unknown = [name for name in inputs if name not in call.kwargs]
-            if unknown:
-                raise GraphError(
-                    f"{describe_layer(call.layer)} was not called with {unknown[0]}=.",
-                    fix="pass a list of tensors",
-                )
-            call.kwargs = {**call.kwargs, **{k: self.ref(v) for k, v in inputs.items()}}
+            call.set_arguments(*self._with_keywords(call, args, kwargs, inputs))
             return
         listed = isinstance(inputs, list | tuple)
         refs = [self.ref(item) for item in (inputs if listed else [inputs])]
-        merges = bool(call.args) and isinstance(call.args[0], list | tuple)
-        if merges or (listed and call.layer.merges):
-            call.args = (refs, *call.args[1:])
+        if (args and isinstance(args[0], list | tuple)) or (listed and call.layer.merges):
+            call.set_arguments((refs, *args[1:]), kwargs)
             return
-        places = [leaf for leaf in tree.flatten(call.args) if isinstance(leaf, Ref)]
+        whole = (args, {}) if any(isinstance(leaf, Ref) for leaf in tree.flatten(args)) else (
+            args, kwargs
+        )  # fmt: skip
+        places = [leaf for leaf in tree.flatten(whole) if isinstance(leaf, Ref)]
         if len(refs) != len(places):
             raise GraphError(
-                f"{describe_layer(call.layer)} takes {len(places)} tensors; received {len(refs)}.",
-                fix=f"rewire('{call.layer.name}', inputs=[...])",
+                f"{call.describe()} takes {len(places)} tensors; received {len(refs)}.",
+                fix=f"rewire('{self.name(call.layer)}', inputs=[...])",
             )
         remaining = iter(refs)
-        call.args = tree.map_structure(
-            lambda leaf: next(remaining) if isinstance(leaf, Ref) else leaf, call.args
+        args, changed = tree.map_structure(
+            lambda leaf: next(remaining) if isinstance(leaf, Ref) else leaf, whole
         )
+        call.set_arguments(args, {**kwargs, **changed})
+
+    def _with_keywords(
+        self, call: Call, args: Any, kwargs: Any, given: Mapping[str, Any]
+    ) -> tuple[Any, Any]:
+        parameters = list(type(call.layer)._call_parameters)
+        args, kwargs = list(args), dict(kwargs)
+        for name, target in given.items():
+            if name not in parameters:
+                raise GraphError(
+                    f"{call.describe()} takes no {name}=.{did_you_mean(name, parameters)}",
+                    fix=f"it is called as {call.layer.name}({', '.join(parameters)})",
+                )
+            ref = None if target is None else self.ref(target)
+            if parameters.index(name) < len(args):
+                args[parameters.index(name)] = ref
+            else:
+                kwargs[name] = ref
+        return tuple(args), kwargs
 
     def replace_uses(self, old: Any, new: Any) -> None:
-        """Let everything that uses `old` use `new`, the model's outputs included."""
-        source, target = self.ref(old), self.ref(new)
-        if source == target:
-            raise GraphError(f"'{_name(source)}' cannot take its own place.")
-        self.redirect(source, target, keep=self._feeding(target))
+        """Let everything that uses `old` use `new`, the model's outputs included.
 
-    def _feeding(self, ref: Ref) -> list[Call]:
-        """Return the calls that an output comes from, its own included."""
-        found: dict[int, Call] = {}
-        stack = [ref.call]
+        What `new` is computed from keeps `old`.
+        """
+        source, target = self.ref(old), self.ref(new)
+        if source is target:
+            raise GraphError(f"'{self._name(source)}' cannot take its own place.")
+        feeding, stack = {target.call}, [target.call]
         while stack:
-            call = stack.pop()
-            if id(call) not in found:
-                found[id(call)] = call
-                stack += [used.call for used in call.refs()]
-        return list(found.values())
+            parents = {ref.call for ref in stack.pop().inputs} - feeding
+            feeding |= parents
+            stack += parents
+        self.redirect(source, target, keep=feeding)
 
     def add_input(self, tensor: SymbolicTensor) -> Ref:
         """Add an input to the model."""
         assert tensor.node is not None
-        call = Call(tensor.node.layer, node=tensor.node)
-        self.calls.append(call)
-        ref = Ref(call)
+        self._check_name(tensor.node.layer)
+        ref = Call(tensor.node.layer, node=tensor.node, tensors=[tensor]).output(0)
         self.inputs = _added(self.inputs, tensor.name, ref)
-        self._refs[tensor] = ref
+        self._enter(ref.call)
+        self.tensors[tensor] = ref
         return ref
 
     def remove_input(self, target: Any) -> None:
-        """Take an input away that nothing uses any more."""
+        """Take an input away that no output needs any more."""
         ref = self.ref(target)
-        self.inputs = _without(self.inputs, ref, "input", self.who)
-        users = [call for call in self.calls if ref in call.refs()]
-        if users or ref in tree.flatten(self.outputs):
-            used = ", ".join(describe_layer(call.layer) for call in users) or "the outputs"
+        position = _position(self.inputs, ref, self._name(ref), "input", self.who)
+        needed = set(self._ordered())
+        users = [call.describe() for call in ref.users if call in needed]
+        if ref in tree.flatten(self.outputs):
+            users.append("an output")
+        if users:
             raise GraphError(
-                f"input '{_name(ref)}' is used by {used}.",
+                f"input '{self._name(ref)}' is used by {', '.join(users)}.",
                 fix="remove or rewire them first",
             )
-        self.calls.remove(ref.call)
+        for call in list(ref.users):
+            call.take([])
+            self._leave(call)
+        self.inputs = _without(self.inputs, position)
+        self._leave(ref.call)
 
-    def add_output(self, name: str, at: Any) -> Ref:
+    def add_output(self, name: str, at: Any) -> None:
         """Add an output to the model, under a name if the outputs are a dict."""
-        ref = self.ref(at)
-        self.outputs = _added(self.outputs, name, ref)
-        return ref
+        self.outputs = _added(self.outputs, name, self.ref(at))
+        self.origins.append(None)
 
     def remove_output(self, target: Any) -> None:
         """Take an output away; layers that led only there leave the graph."""
-        if isinstance(self.outputs, Mapping) and target in self.outputs:
-            if len(self.outputs) == 1:
-                raise GraphError(f"{self.who} has one output; it cannot be removed.")
-            self.outputs = {k: ref for k, ref in self.outputs.items() if k != target}
-            return
-        self.outputs = _without(self.outputs, self.ref(target), "output", self.who)
+        keys = ["/".join(path) for path, _ in tree.leaves_with_path(self.outputs)]
+        if isinstance(self.outputs, Mapping) and target in keys:
+            ref = tree.flatten(self.outputs)[keys.index(target)]
+        else:
+            ref = self.ref(target)
+        position = _position(self.outputs, ref, self._name(ref), "output", self.who)
+        self.outputs = _without(self.outputs, position)
+        del self.origins[position]
 
     # -- building ---------------------------------------------------------------------------
 
-    def build(self, rebuild: str | None = None) -> Graph:
-        """Return the graph of this draft.
+    def build(self, rebuild: str | None = None, remake: Remake | None = None) -> Graph:
+        """Return the graph of this draft; layers have their new names by then.
 
         Args:
             rebuild: ``"downstream"``: layers whose weights no longer fit are made anew; None: they
                 are an error.
+            remake: makes one anew, given the layer and its arguments; default: a clone.
 
         Raises:
             GraphError: a cycle, an output that is not connected, two layers of one name.
             ShapeError: shapes that do not fit; every layer that no longer fits is named.
         """
-        values: dict[Ref, SymbolicTensor] = {}
-        misfits: list[tuple[Any, ShapeError]] = []
+        building = Building(self.who, rebuild == "downstream", remake or _clone)
         for call in self._ordered():
-            for index, tensor in enumerate(self._evaluate(call, values, misfits)):
-                values[Ref(call, index)] = tensor
-        if misfits and rebuild != "downstream":
-            raise ShapeError(
-                f"{self.who}: {len(misfits)} of its layers no longer fit.",
-                details=[(_first_line(error),) for _, error in misfits],
-                fix="rebuild='downstream' makes exactly these anew, with new weights",
-            )
-        inputs = tree.map_structure(lambda ref: values[ref], self.inputs)
-        outputs = tree.map_structure(lambda ref: values[ref], self.outputs)
-        return Graph(inputs, outputs)
-
-    def _evaluate(
-        self,
-        call: Call,
-        values: dict[Ref, SymbolicTensor],
-        misfits: list[tuple[Any, ShapeError]],
-    ) -> Sequence[SymbolicTensor]:
-        node = call.node
-        if call.layer is None or (node is not None and node.is_input):
-            assert node is not None
-            return node.outputs
-        layer = self._fresh.get(id(call.layer), call.layer)
-        args, kwargs = tree.map_structure(
-            lambda leaf: values[leaf] if isinstance(leaf, Ref) else leaf, (call.args, call.kwargs)
+            building.evaluate(call)
+        building.finish()
+        self.rebuilt = building.rebuilt
+        inputs, outputs = (
+            tree.map_structure(building.value, structure)
+            for structure in (self.inputs, self.outputs)
         )
-        if node is not None and layer is node.layer:
-            given = [leaf for leaf in tree.flatten((args, kwargs)) if _is_tensor(leaf)]
-            if _same(given, node.inputs):
-                return node.outputs
-            alike = len(given) == len(node.inputs) and all(
-                (a.shape, a.dtype) == (b.shape, b.dtype)
-                for a, b in zip(given, node.inputs, strict=True)
-            )
-            if alike:
-                return Node(layer, args, kwargs, node.output_structure, node.location).outputs
-        try:
-            result = layer(*args, **kwargs)
-        except ShapeError as error:
-            if not layer.built or not layer.variables:
-                raise
-            misfits.append((layer, error))
-            self._fresh[id(call.layer)] = fresh = layer.clone()
-            result = fresh(*args, **kwargs)
-        made: SymbolicTensor = tree.flatten(result)[0]
-        assert made.node is not None
-        return made.node.outputs
+        return Graph(inputs, outputs)
 
     def _ordered(self) -> list[Call]:
         """Return the calls that the outputs need, what they use first.
@@ -428,45 +476,55 @@ class Draft:
             GraphError: the calls form a cycle.
         """
         order: list[Call] = [ref.call for ref in tree.flatten(self.inputs)]
-        done = set(map(id, order))
-        active: set[int] = set()
+        done = set(order)
+        active: set[Call] = set()
         for output in tree.flatten(self.outputs):
-            stack: list[tuple[Call, bool]] = [(output.call, False)]
+            stack: list[Call] = [output.call]
             while stack:
-                call, expanded = stack.pop()
-                if expanded:
-                    active.discard(id(call))
-                    if id(call) not in done:
-                        done.add(id(call))
-                        order.append(call)
+                call = stack[-1]
+                if call in done:
+                    stack.pop()
                     continue
-                if id(call) in done:
+                waiting = [ref.call for ref in call.inputs if ref.call not in done]
+                if not waiting:
+                    done.add(call)
+                    order.append(call)
+                    stack.pop()
                     continue
-                if id(call) in active:
-                    raise GraphError(
-                        f"the edit would make a cycle through {describe_layer(call.layer)}.",
-                        fix="a layer cannot use what depends on its own output",
-                    )
-                active.add(id(call))
-                stack.append((call, True))
-                stack.extend((ref.call, False) for ref in reversed(call.refs()))
+                active.add(call)
+                for parent in waiting:
+                    if parent in active:
+                        raise GraphError(
+                            f"the edit would make a cycle through {parent.describe()}.",
+                            fix="a layer cannot use what depends on its own output",
+                        )
+                stack += reversed(waiting)
         return order
 
 
-def _is_tensor(leaf: Any) -> bool:
-    return isinstance(leaf, SymbolicTensor)
+def refreshed(graph: Graph, who: str) -> Graph:
+    """Return a graph whose calls of models that were edited since are made anew.
+
+    Raises:
+        ShapeError: a layer no longer fits.
+    """
+    try:
+        return Draft(graph, who).build()
+    except ShapeError as error:
+        raise ShapeError(
+            f"a model within {who} was edited so that it no longer fits: {error.what}",
+            details=error.details,
+            fix="undo that edit, and make it through this model: model.replace('inner/layer', ..., "
+            "rebuild='downstream')",
+        ) from error
 
 
-def _same(left: Sequence[Any], right: Sequence[Any]) -> bool:
-    return len(left) == len(right) and all(a is b for a, b in zip(left, right, strict=True))
+def _clone(layer: Any, arguments: Any) -> Any:
+    return layer.clone()
 
 
-def _name(ref: Ref) -> str:
-    return ref.call.layer.name if ref.call.layer is not None else "input"
-
-
-def _first_line(error: ShapeError) -> str:
-    return re.sub(r"\s+", " ", str(error).splitlines()[0])
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _added(structure: Any, name: str, ref: Ref) -> Any:
@@ -474,17 +532,27 @@ def _added(structure: Any, name: str, ref: Ref) -> Any:
         if name in structure:
             raise ConfigError(f"there is a '{name}' already.", fix="choose another name")
         return {**structure, name: ref}
-    items = list(structure) if isinstance(structure, list | tuple) else [structure]
-    return [*items, ref]
+    return [*(structure if isinstance(structure, list | tuple) else [structure]), ref]
 
 
-def _without(structure: Any, ref: Ref, what: str, who: str) -> Any:
+def _position(structure: Any, ref: Ref, name: str, what: str, who: str) -> int:
     flat = tree.flatten(structure)
     if ref not in flat:
-        raise GraphError(f"'{_name(ref)}' is no {what} of {who}.")
+        raise GraphError(f"'{name}' is no {what} of {who}.")
     if len(flat) == 1:
         raise GraphError(f"{who} has one {what}; it cannot be removed.")
-    if isinstance(structure, Mapping):
-        return {key: item for key, item in structure.items() if item != ref}
-    rest = [item for item in structure if item != ref]
-    return rest[0] if len(rest) == 1 else type(structure)(rest)
+    return flat.index(ref)
+
+
+def _without(structure: Any, position: int) -> Any:
+    leaves = tree.flatten(structure)
+
+    def keep(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {key: keep(value) for key, value in item.items() if value != position}
+        if isinstance(item, list | tuple):
+            return [keep(value) for value in item if value != position]
+        return leaves[item]
+
+    rest = keep(tree.pack(structure, itertools.count()))
+    return rest[0] if isinstance(rest, list) and len(rest) == 1 else rest

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from plait.errors import ArgumentTypeError, GraphError, did_you_mean
+from plait.errors import ArgumentTypeError, GraphError, ShapeError, did_you_mean
 from plait.graph import tree
-from plait.graph.naming import hold
-from plait.graph.node import Node
+from plait.graph.node import Node, call_layer
 from plait.graph.tensor import SymbolicTensor
 
 
@@ -23,6 +22,7 @@ class Graph:
         nodes: every call, in an order in which it can run. It is Keras' order of layers, so
             lists of weights line up with Keras.
         layers: every layer, each once, in the order of their first calls.
+        nested: the calls of models that have graphs themselves.
 
     Raises:
         GraphError: an output depends on an input that is not given, or two layers share a name.
@@ -31,12 +31,12 @@ class Graph:
     def __init__(self, inputs: Any, outputs: Any) -> None:
         self.input_structure, self.output_structure = inputs, outputs
         self.inputs = _tensors(inputs, "inputs")
+        _check_unique(self.inputs)
         self.outputs = _tensors(outputs, "outputs")
         self.nodes: tuple[Node, ...] = tuple(_ordered(self.inputs, self.outputs))
         self.layers: tuple[Any, ...] = tuple(_ordered_layers(self.nodes))
+        self.nested = tuple(node for node in self.nodes if node.nested is not None)
         self._check_names()
-        for layer in self.layers:
-            hold(self, layer)
 
     @property
     def names(self) -> dict[Node, str]:
@@ -60,18 +60,49 @@ class Graph:
                 )
 
     @property
-    def is_chain(self) -> bool:
-        """Whether it is one strand: one input, one output, each node fed by the one before."""
-        if len(self.inputs) != 1 or len(self.outputs) != 1:
-            return False
-        previous = self.inputs[0]
+    def is_current(self) -> bool:
+        """Whether no model within was given another graph since it was called."""
+        return all(node.is_current for node in self.nested)
+
+    def verify(self) -> bool:
+        """Check everything a graph must be: ordered, connected, with unique names and true shapes.
+
+        Every layer is asked again what it returns for its inputs, which checks that its weights
+        still fit; nothing is computed.
+
+        Returns:
+            True.
+
+        Raises:
+            GraphError: a call before its inputs, a missing input, two layers of one name.
+            ShapeError: a layer returns something else than the graph says.
+        """
+        self._check_names()
+        _check_connected(self.inputs, self.outputs, list(self.nodes))
+        known = set(self.inputs)
         for node in self.nodes:
+            for tensor in node.inputs:
+                if tensor not in known:
+                    raise GraphError(f"{node.describe()} comes before its input '{tensor.name}'.")
+            known.update(node.outputs)
             if node.is_input:
                 continue
-            if len(node.inputs) != 1 or node.inputs[0] is not previous or len(node.outputs) != 1:
-                return False
-            previous = node.outputs[0]
-        return previous is self.outputs[0]
+            again = call_layer(node.layer, node.args, node.kwargs)
+            given = [(tensor.shape, tensor.dtype) for tensor in again.outputs]
+            if given != [(tensor.shape, tensor.dtype) for tensor in node.outputs]:
+                raise ShapeError(
+                    f"{node.describe()} is {_listed_shapes(node)} in the graph, but returns "
+                    f"{', '.join(str(shape) for shape, _ in given)}."
+                )
+        for tensor in self.outputs:
+            if tensor not in known:
+                raise GraphError(f"output '{tensor.name}' is made by no call of the graph.")
+        return True
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether it is one strand: each layer called once, on the one output before it."""
+        return not self.branches()
 
     def node(self, target: Any) -> Node:
         """Return a node by its name (``"dense@1"``), its tensor, or itself.
@@ -157,6 +188,10 @@ class Graph:
                 reasons.append(
                     f"{names[node]} takes {len(node.inputs)} tensors: {_listed(node.inputs)}"
                 )
+            elif node.inputs and not node.is_plain:
+                reasons.append(f"{names[node]} is called with more than its input")
+            if len(node.outputs) > 1:
+                reasons.append(f"{names[node]} returns {len(node.outputs)} tensors")
         for tensor, used in users.items():
             if len(used) > 1:
                 reasons.append(f"{tensor.name} is used by {', '.join(used)}")
@@ -165,17 +200,26 @@ class Graph:
                 reasons.append(f"{shared[0]} is called {len(shared)} times")
         return reasons
 
+    def __reduce__(self) -> Any:
+        from plait.graph.flat import flatten, restore
+
+        return restore, flatten(self)
+
     def __str__(self) -> str:
         """Return stable text: one line a node."""
         lines = []
         names = self.names
         for node in self.nodes:
             sources = ", ".join(_source(tensor, names) for tensor in node.inputs)
-            shapes = ", ".join(str(shape) for shape in node.output_shapes)
+            shapes = _listed_shapes(node)
             kind = getattr(node.layer, "display_name", None) or type(node.layer).__name__
             lines.append(f"{names[node]}: {kind}({sources}) -> {shapes}")
         outputs = ", ".join(_source(tensor, names) for tensor in self.outputs)
         return "\n".join([*lines, f"outputs: {outputs}"])
+
+
+def _listed_shapes(node: Node) -> str:
+    return ", ".join(map(str, node.output_shapes))
 
 
 def _listed(tensors: Iterable[SymbolicTensor]) -> str:
@@ -201,6 +245,16 @@ def _tensors(structure: Any, what: str) -> list[SymbolicTensor]:
     if not tensors:
         raise GraphError(f"a model needs {what}; received none.")
     return tensors
+
+
+def _check_unique(inputs: list[SymbolicTensor]) -> None:
+    seen: set[SymbolicTensor] = set()
+    for tensor in inputs:
+        if tensor in seen:
+            raise GraphError(
+                f"the model has input '{tensor.name}' twice.", fix="name each input once"
+            )
+        seen.add(tensor)
 
 
 def _walk(inputs: Iterable[SymbolicTensor], outputs: list[SymbolicTensor]) -> list[Node]:

@@ -23,16 +23,20 @@ _holders: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Any]] = weakref.WeakKey
 
 def hold(namespace: Namespace, layer: Any) -> None:
     """Note that `layer` is in `namespace`."""
-    _holders.setdefault(layer, weakref.WeakSet()).add(namespace)
+    if layer not in _holders:
+        _holders[layer] = weakref.WeakSet()
+    _holders[layer].add(namespace)
 
 
-def check_rename(layer: Any, name: str) -> None:
-    """Check that no other layer of a model that holds `layer` is named `name`.
+def check_rename(layer: Any, name: str, but: Iterable[Any] = ()) -> None:
+    """Check that no other layer of a model that holds `layer`, `but` for some, is named `name`.
 
     Raises:
         GraphError: one is.
     """
     for namespace in _holders.get(layer, ()):
+        if any(namespace is known for known in but):
+            continue
         layers = list(namespace.layers)
         if not any(other is layer for other in layers):
             continue

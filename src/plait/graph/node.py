@@ -10,14 +10,22 @@ from plait.errors import Location
 from plait.graph import tree
 from plait.graph.tensor import Shape, SymbolicTensor
 
-
 _serial = itertools.count()
 _calls: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Node]] = weakref.WeakKeyDictionary()
 
 
 def calls_of(layer: Any) -> list[Node]:
     """Return the calls of a layer in graphs and symbolic tensors that are alive, oldest first."""
-    return sorted(_calls.get(layer, ()), key=lambda node: node.serial)
+    calls = [node for node in _calls.get(layer, ()) if node.live]
+    return sorted(calls, key=lambda node: node.serial)
+
+
+def call_layer(layer: Any, args: Any, kwargs: Any) -> Node:
+    """Call a layer on symbolic tensors and return the call, which is not live yet."""
+    made: SymbolicTensor = tree.flatten(layer(*args, **kwargs))[0]
+    assert made.node is not None
+    made.node.live = False
+    return made.node
 
 
 class Node:
@@ -31,6 +39,9 @@ class Node:
         kwargs: keyword arguments of the call.
         outputs: shape and dtype of every output, nested as the layer returns them.
         location: the line of the user's call.
+
+    Attributes:
+        live: False while only a draft has it, or once an edit took it out of its model.
     """
 
     __slots__ = (
@@ -39,7 +50,9 @@ class Node:
         "inputs",
         "kwargs",
         "layer",
+        "live",
         "location",
+        "nested",
         "output_structure",
         "outputs",
         "serial",
@@ -58,12 +71,16 @@ class Node:
         self.args = args
         self.kwargs = kwargs
         self.location = location
+        self.live = True
+        self.nested = layer.graph if getattr(layer, "has_graph", False) else None
         self.inputs: list[SymbolicTensor] = [
             leaf for leaf in tree.flatten((args, kwargs)) if isinstance(leaf, SymbolicTensor)
         ]
         self.outputs: list[SymbolicTensor] = []
         self.output_structure = tree.map_structure(self._output, outputs)
-        _calls.setdefault(layer, weakref.WeakSet()).add(self)
+        if layer not in _calls:
+            _calls[layer] = weakref.WeakSet()
+        _calls[layer].add(self)
 
     def _output(self, spec: Any) -> SymbolicTensor | None:
         if spec is None:
@@ -77,6 +94,16 @@ class Node:
     def is_input(self) -> bool:
         """Whether this is an input of a model: a call without tensors."""
         return not self.inputs
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is ``layer(x)``: nothing but one tensor is passed."""
+        return len(self.args) == 1 and not self.kwargs and isinstance(self.args[0], SymbolicTensor)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the layer, if it is a model, has the graph that it had at this call."""
+        return self.nested is None or self.layer.graph is self.nested
 
     def parents(self) -> list[Node]:
         """Return the nodes that made the inputs, each once, in order."""

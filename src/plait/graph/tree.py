@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+_NESTED = (list, tuple, dict, Mapping)  # the abstract class comes last: asking it is slow
+
 
 def is_leaf(structure: Any) -> bool:
     """Return whether a value is no list, tuple or dict."""
-    return not isinstance(structure, list | tuple | Mapping)
+    return not isinstance(structure, _NESTED)
 
 
 def _children(structure: Any) -> list[tuple[str, Any]]:
@@ -33,9 +35,15 @@ def leaves_with_path(structure: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def flatten(structure: Any) -> list[Any]:
     """Return the leaves, in order."""
-    if is_leaf(structure):
-        return [structure]
-    return [leaf for _, leaf in leaves_with_path(structure)]
+    leaves: list[Any] = []
+    stack = [structure]
+    while stack:
+        item = stack.pop()
+        if is_leaf(item):
+            leaves.append(item)
+        else:
+            stack.extend(reversed(item if isinstance(item, list | tuple) else [*item.values()]))
+    return leaves
 
 
 def map_structure(function: Callable[..., Any], structure: Any, *rest: Any) -> Any:
@@ -43,11 +51,10 @@ def map_structure(function: Callable[..., Any], structure: Any, *rest: Any) -> A
     if is_leaf(structure):
         return function(structure, *rest)
     if isinstance(structure, Mapping):
-        items = {
+        return {
             key: map_structure(function, item, *(other[key] for other in rest))
             for key, item in structure.items()
         }
-        return items
     mapped = [
         map_structure(function, item, *(other[i] for other in rest))
         for i, item in enumerate(structure)

@@ -1,23 +1,29 @@
-"""Change a model's graph: the transaction, its verbs, undo and redo."""
+"""`Edit`: a transaction on the graph of a model."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from plait.core.layer import Layer
+from plait.core.naming import check_name
 from plait.core.walk import variables_by_path, walk
 from plait.errors import ArgumentTypeError, ConfigError, GraphError
+from plait.graph import tree
 from plait.graph.edit import Draft, Ref
+from plait.graph.naming import check_rename
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input
+from plait.models.history import Step
+from plait.models.parts import remade
 
 if TYPE_CHECKING:
     from plait.models.model import Model
+
+Place = tuple[Draft, Any]
 
 
 class Edit:
@@ -29,14 +35,21 @@ class Edit:
     of the block take as a target.
 
     A target is the name of a layer (``"dense_1"``), the name of one call of a shared layer
-    (``"dense@1"``), a path into nested models (``"encoder/conv_2"``), a layer, a symbolic tensor
-    of the model, or what a verb returned.
+    (``"dense@1"``), one output of several (``"lstm[1]"``), a path into nested models
+    (``"encoder/conv_2"``), a layer, a symbolic tensor of the model, or what a verb returned. Where
+    a verb is about one layer, a glob (``"block*/relu"``, ``"**:Dropout"``) means every layer
+    that it matches; each place then gets a copy of what is inserted.
 
-    Cost: each verb is linear in the size of the graph; leaving the block calls only the layers
-    whose inputs changed shape.
+    Cost: a verb touches what it changes; leaving the block is linear in the size of the graph, and
+    calls only the layers whose inputs changed shape.
 
-    Attributes:
-        log: what was done, one line a verb.
+    Args:
+        model: the model.
+        rebuild: ``"downstream"``: layers whose weights no longer fit after a change of width are
+            made anew; None: that is an error that names them.
+
+    Raises:
+        NotBuiltError: the model has no graph.
     """
 
     def __init__(self, model: Model, rebuild: str | None = None) -> None:
@@ -46,10 +59,11 @@ class Edit:
                 fix="rebuild='downstream' makes layers whose weights no longer fit anew",
             )
         self.model, self.rebuild = model, rebuild
-        self.log: list[str] = []
+        self._verbs: list[tuple[str, tuple[Any, ...]]] = []
         self._drafts: dict[int, tuple[Model, Draft]] = {}
         self._replaced: list[tuple[Layer, Layer]] = []
-        self._renamed: list[tuple[Layer, str]] = []
+        self._removed: set[Layer] = set()
+        self._unbuilt: dict[Layer, dict[str, Any]] = {}
         self._draft(model)
 
     def __enter__(self) -> Self:
@@ -59,6 +73,14 @@ class Edit:
         if kind is None:
             self.commit()
 
+    @property
+    def log(self) -> list[str]:
+        """What was done, one line a verb."""
+        return [
+            f"{verb}({', '.join(_shown(part) for part in parts if part is not None)})"
+            for verb, parts in self._verbs
+        ]
+
     # -- finding ----------------------------------------------------------------------------
 
     def _draft(self, model: Model) -> Draft:
@@ -66,25 +88,101 @@ class Edit:
             self._drafts[id(model)] = (model, Draft(model.graph, model.describe()))
         return self._drafts[id(model)][1]
 
-    def _at(self, target: Any) -> tuple[Draft, Any]:
+    def _at(self, target: Any) -> Place:
         """Return the draft that a target is in, and the target within it."""
         draft = self._draft(self.model)
-        if not isinstance(target, str) or "/" not in target:
+        if isinstance(target, str) and "/" in target:
+            return self._inside(target)
+        if isinstance(target, str) or target in draft:
             return draft, target
-        *outer, last = target.split("/")
+        for model in [inner for _, inner in walk(self.model) if _has_graph(inner)]:
+            if target in self._draft(model):  # type: ignore[arg-type]
+                return self._draft(model), target  # type: ignore[arg-type]
+        return draft, target
+
+    def _inside(self, path: str) -> Place:
+        *outer, last = path.split("/")
         model = self.model
         for name in outer:
             inner = self._draft(model).call(name).layer
-            if not getattr(inner, "has_graph", False):
+            if not _has_graph(inner):
                 raise GraphError(
-                    f"{inner.describe()} has no graph of its own, so '{target}' leads nowhere."
+                    f"{inner.describe()} has no graph of its own, so '{path}' leads nowhere."
                 )
             model = inner
         return self._draft(model), last
 
-    def _note(self, verb: str, *parts: Any) -> None:
-        shown = ", ".join(_shown(part) for part in parts if part is not None)
-        self.log.append(f"{verb}({shown})")
+    def _same(self, draft: Draft, target: Any) -> Any:
+        """Return a further target of a verb, which must be in the same model as the first."""
+        inside, place = self._at(target)
+        if inside is not draft:
+            raise GraphError(
+                f"{_shown(target)} is not in {draft.who}, where the edit is.",
+                fix="one verb joins what is in one model; model.taps makes inner outputs its own",
+            )
+        return place
+
+    def _calls(self, target: Any) -> list[Place]:
+        """Return the calls that a target means: all that a glob matches, else the one."""
+        if not is_glob(target):
+            return [self._at(target)]
+        return [
+            (draft, f"{draft.name(layer)}@{number}")
+            for _, layer, draft in self._matching(target)
+            for number in range(len(draft.calls_of(layer)))
+        ]
+
+    def _matching(self, pattern: str) -> list[tuple[str, Layer, Draft]]:
+        """Return (path, layer, draft) of every layer called by a graph that a pattern matches.
+
+        Raises:
+            GraphError: there is none.
+        """
+        found = list(self._called_layers(pattern))
+        if not found:
+            known = sorted({type(layer).__name__ for _, layer in walk(self.model)})
+            raise GraphError(
+                f"no layer of {self.model.describe()} matches {pattern!r}.",
+                fix="patterns are 'name' or 'name:Class'; '**' also looks into nested models; the "
+                f"classes are {', '.join(known)}",
+            )
+        return found
+
+    def _called_layers(self, pattern: str) -> Iterator[tuple[str, Layer, Draft]]:
+        paths: dict[Layer, str] = {self.model: ""}
+        for model in [layer for _, layer in walk(self.model) if _has_graph(layer)]:
+            if model not in paths:
+                continue
+            draft = self._draft(model)  # type: ignore[arg-type]
+            for layer in draft.graph.layers:
+                path = f"{paths[model]}/{layer.name}".lstrip("/")
+                if layer in paths:
+                    continue
+                paths[layer] = path
+                called = layer in draft and draft.call(layer).tensors is None
+                if called and matches(pattern, path, layer):
+                    yield path, layer, draft
+
+    def _copies(self, layer: Layer, count: int) -> list[Layer]:
+        """Return the layer for one place; for several places, a copy for each."""
+        if count == 1:
+            return [self._new(layer)]
+        copies = [self._new(layer).clone() for _ in range(count)]
+        for copy in copies:
+            copy._named = False
+        return [self._new(copy) for copy in copies]
+
+    def _new(self, layer: Any) -> Layer:
+        if not isinstance(layer, Layer):
+            shown = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
+            raise ArgumentTypeError(
+                f"an edit takes a layer; received {shown}.",
+                fix="layers.Lambda(function) wraps a function",
+            )
+        for _, part in walk(layer):
+            if not part.built and part not in self._unbuilt:
+                self._unbuilt[part] = {**vars(part), "_variables": dict(part._variables)}
+        return layer
 
     # -- verbs ------------------------------------------------------------------------------
 
@@ -95,22 +193,30 @@ class Edit:
             target: see the class.
             layer: takes the one tensor.
 
+        Returns:
+            The new output; of several, the last.
+
         Raises:
             GraphError: there is no such target.
         """
-        draft, place = self._at(target)
-        ref = draft.insert_after(place, self._new(layer, draft))
+        places = self._calls(target)
+        for (draft, place), each in zip(places, self._copies(layer, len(places)), strict=True):
+            ref = draft.insert_after(place, each)
         self._note("insert_after", target, layer)
         return ref
 
     def insert_before(self, target: Any, layer: Layer) -> Ref:
         """Insert `layer` in front of a layer that takes one tensor.
 
+        Returns:
+            The new output; of several, the last.
+
         Raises:
             GraphError: there is no such target, or it takes several tensors.
         """
-        draft, place = self._at(target)
-        ref = draft.insert_before(place, self._new(layer, draft))
+        places = self._calls(target)
+        for (draft, place), each in zip(places, self._copies(layer, len(places)), strict=True):
+            ref = draft.insert_before(place, each)
         self._note("insert_before", target, layer)
         return ref
 
@@ -121,10 +227,7 @@ class Edit:
             GraphError: `target` does not take `source`.
         """
         draft, place = self._at(target)
-        inside, origin = self._at(source)
-        if inside is not draft:
-            raise GraphError(f"'{source}' and '{target}' are not in the same model.")
-        ref = draft.insert_between(origin, place, self._new(layer, draft))
+        ref = draft.insert_between(self._same(draft, source), place, self._new(layer))
         self._note("insert_between", source, target, layer)
         return ref
 
@@ -137,17 +240,19 @@ class Edit:
         Raises:
             GraphError: there is no such target, or it is an input.
         """
+        if is_glob(target):
+            self.replace_layers(target, self._new(layer))
+            return
         draft, place = self._at(target)
         old = draft.call(place).layer
-        self._new(layer, draft)
-        draft.replace(place, layer)
-        if not draft.calls_of(old) and not layer._named:
-            layer._name = old.name
+        draft.replace(place, self._new(layer))
         self._replaced.append((old, layer))
         self._note("replace", target, layer)
 
     def remove(self, target: Any, keep: Any = None) -> None:
-        """Take a layer out: what used its output uses its input.
+        """Take a layer out of all its calls (``"dense@1"``: that one).
+
+        What used its output uses its input.
 
         Args:
             target: see the class.
@@ -156,22 +261,33 @@ class Edit:
         Raises:
             GraphError: it has several inputs and `keep` does not say which stays.
         """
-        draft, place = self._at(target)
-        draft.remove(place, keep)
+        if is_glob(target):
+            places = [(draft, layer) for _, layer, draft in self._matching(target)]
+        else:
+            places = [self._at(target)]
+        for draft, place in places:
+            self._remove(draft, place, None if keep is None else self._same(draft, keep))
         self._note("remove", target, keep)
+
+    def _remove(self, draft: Draft, place: Any, keep: Any = None) -> None:
+        layer = draft.call(place).layer
+        whole = isinstance(place, Layer) or (isinstance(place, str) and "@" not in place)
+        for call in draft.calls_of(layer) if whole else [draft.call(place)]:
+            draft.remove(call.output(0), keep)
+        self._removed.add(layer)
 
     def rewire(self, target: Any, inputs: Any) -> None:
         """Give a layer other inputs.
 
         Args:
             target: see the class.
-            inputs: a target, a list of them, or a dict for keyword tensors.
+            inputs: a target, a list of them, or a dict for arguments of `call` by name.
 
         Raises:
             GraphError: a wrong number of inputs, or an unknown target.
         """
         draft, place = self._at(target)
-        draft.rewire(place, inputs)
+        draft.rewire(place, tree.map_structure(lambda item: self._same(draft, item), inputs))
         self._note("rewire", target, inputs)
 
     def replace_all_uses_with(self, old: Any, new: Any) -> None:
@@ -182,11 +298,8 @@ class Edit:
         Raises:
             GraphError: there is no such target, or both are the same.
         """
-        draft, source = self._at(old)
-        inside, place = self._at(new)
-        if inside is not draft:
-            raise GraphError(f"'{old}' and '{new}' are not in the same model.")
-        draft.replace_uses(source, place)
+        draft, place = self._at(old)
+        draft.replace_uses(place, self._same(draft, new))
         self._note("replace_all_uses_with", old, new)
 
     def add_input(self, name: str, shape: Any, dtype: Any = None) -> Ref:
@@ -196,18 +309,16 @@ class Edit:
             name: its name, the key of dicts of data.
             shape: without the batch.
             dtype: default: the default float.
+
+        Raises:
+            GraphError: a layer has that name.
         """
-        draft = self._draft(self.model)
-        if name in draft.names():
-            raise GraphError(
-                f"{draft.who} has a layer '{name}' already.", fix="choose another name"
-            )
-        ref = draft.add_input(Input(shape, dtype=dtype, name=name))
+        ref = self._draft(self.model).add_input(Input(shape, dtype=dtype, name=name))
         self._note("add_input", name, shape)
         return ref
 
     def remove_input(self, target: Any) -> None:
-        """Take away an input that nothing uses any more.
+        """Take away an input that no output needs any more.
 
         Raises:
             GraphError: it is used, or it is the only one.
@@ -215,25 +326,25 @@ class Edit:
         self._draft(self.model).remove_input(target)
         self._note("remove_input", target)
 
-    def add_output(self, name: str, at: Any) -> Ref:
-        """Add an output of the model.
+    def add_output(self, name: str, at: Any) -> None:
+        """Add an output of the model; it has no loss and no metrics until `compile`.
 
         Args:
             name: its name; unless outputs are a dict or the layer has this name, an `Identity`
                 layer of this name is put in front of it.
             at: a target.
+
+        Raises:
+            GraphError: there is no such target, or it is inside a nested model.
         """
         from plait.layers.reshaping import Identity
 
-        draft, place = self._at(at)
-        if draft is not self._draft(self.model):
-            raise GraphError(f"'{at}' is inside a nested model.", fix=f"model.taps({at!r})")
-        ref = draft.ref(place)
-        if not isinstance(draft.outputs, Mapping) and ref.call.layer.name != name:
-            ref = draft.add(self._new(Identity(name=name), draft), (ref,))
+        draft = self._draft(self.model)
+        ref = draft.ref(self._same(draft, at))
+        if not isinstance(draft.outputs, Mapping) and draft.name(ref.call.layer) != name:
+            ref = draft.add(self._new(Identity(name=name)), ref)
         draft.add_output(name, ref)
         self._note("add_output", name, at)
-        return ref
 
     def remove_output(self, target: Any) -> None:
         """Take an output away, by its name or by the layer that makes it.
@@ -251,14 +362,11 @@ class Edit:
             GraphError: a layer of the same model has that name.
         """
         draft, place = self._at(target)
-        layer = draft.call(place).layer
-        old = layer.name
-        layer.name = name
-        self._renamed.append((layer, old))
+        draft.rename(place, check_name(name))
         self._note("rename", target, name)
 
     def replace_layers(self, pattern: str, function: Any) -> list[str]:
-        """Replace every layer that a pattern matches; returns their names.
+        """Replace every layer that a pattern matches; returns the paths of those that change.
 
         Args:
             pattern: a glob of names, with the class if you like, also in nested models:
@@ -269,63 +377,28 @@ class Edit:
         Raises:
             GraphError: nothing matches.
         """
-        make = function
-        if isinstance(function, Layer):
-            make = lambda old: type(function).clone(function, name=old.name)  # noqa: E731
-        elif not callable(function):
+        if not isinstance(function, Layer) and not callable(function):
             raise ArgumentTypeError("replace_layers takes a layer or a function of a layer.")
-        changed, matched = [], False
-        for path, layer in list(walk(self.model)):
-            if not path or not matches(pattern, path, layer):
-                continue
-            draft, place = self._at_layer(path)
-            if draft is None:
-                continue
-            matched = True
-            new = make(layer)
+        changed = []
+        for path, layer, draft in self._matching(pattern):
+            new = (
+                function.clone(name=draft.name(layer))
+                if isinstance(function, Layer)
+                else function(layer)
+            )
             if new is layer:
                 continue
             if new is None:
-                draft.remove(place)
+                self._remove(draft, layer)
             else:
-                draft.replace(place, self._new(new, draft))
-                if not new._named:
-                    new._name = layer.name
+                draft.replace(layer, self._new(new))
                 self._replaced.append((layer, new))
             changed.append(path)
-        if not matched:
-            known = {type(layer).__name__ for _, layer in walk(self.model)}
-            raise GraphError(
-                f"no layer of {self.model.describe()} matches {pattern!r}.",
-                fix=f"patterns are 'name' or 'name:Class'; the classes are "
-                f"{', '.join(sorted(known))}",
-            )
-        self._note("replace_layers", pattern, getattr(function, "__name__", function))
+        self._note("replace_layers", pattern, function)
         return changed
 
-    def _at_layer(self, path: str) -> tuple[Draft | None, Any]:
-        """Return the draft and the name of a layer that a graph holds directly, else None."""
-        try:
-            draft, place = self._at(path)
-            call = draft.call(place)
-        except GraphError:
-            return None, None
-        return (None, None) if call.node is not None and call.node.is_input else (draft, place)
-
-    def _new(self, layer: Any, draft: Draft) -> Layer:
-        if not isinstance(layer, Layer):
-            shown = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
-            raise ArgumentTypeError(
-                f"an edit takes a layer; received {shown}.",
-                fix="layers.Lambda(function) wraps a function",
-            )
-        known = draft.names()
-        if layer.name in known and known[layer.name].layer is not layer and not layer._named:
-            count = 1
-            while f"{layer.name}_{count}" in known:
-                count += 1
-            layer._name = f"{layer.name}_{count}"
-        return layer
+    def _note(self, verb: str, *parts: Any) -> None:
+        self._verbs.append((verb, parts))
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -336,219 +409,59 @@ class Edit:
             GraphError: a cycle, a name that clashes, a Sequential that would branch.
             ShapeError: shapes that do not fit.
         """
-        before = {id(model): model._snapshot() for model, _ in self._drafts.values()}
-        built = {id(new) for _, new in self._replaced if new.built and new.variables}
+        if not self._verbs:
+            return
+        # A model comes before those that hold it, so that these see what it returns now.
+        drafts = [*self._drafts.values()]
+        if len(drafts) > 1:
+            drafts.sort(key=lambda item: sum(1 for _ in walk(item[0])))
+        models = [model for model, _ in drafts]
+        names = [(layer, layer.name, new) for _, d in drafts for layer, new in d.renamed.items()]
+        before = {model: model._snapshot() for model in models}
+        adopted: list[Model] = []
         try:
-            for model, draft in reversed(list(self._drafts.values())):
-                changed = self._build(model, draft)
-                if changed and model is not self.model:
-                    self._call_again(model)
-        except Exception:
-            for model, _ in self._drafts.values():
-                model._restore(before[id(model)])
-            self._undo_names()
+            for layer, _, name in names:
+                layer._name = name
+            for model, draft in drafts:
+                graph = draft.build(self.rebuild, remade)
+                adopted.append(model)
+                model._adopt(graph, draft.origins)
+            for layer, _, name in names:
+                check_rename(layer, name, but=models)
+        except BaseException:
+            for layer, name, _ in names:
+                layer._name = name
+            for model in adopted:
+                model._restore(before[model])
+            for part, attributes in self._unbuilt.items():
+                vars(part).clear()
+                vars(part).update(attributes)
             raise
-        for old, new in self._replaced:
-            if id(new) not in built:
-                self.log.append("  " + _keep_weights(old, new))
-        names = [(layer, old, layer.name) for layer, old in self._renamed]
-        self.model._remember(Step([*self.log], [
-            (model, before[id(model)], model._snapshot()) for model, _ in self._drafts.values()
-        ], names))  # fmt: skip
+        log = [*self.log, *self._consequences(drafts, before)]
+        after = [(model, before[model], model._snapshot()) for model in models]
+        self.model._edits.remember(Step(log, after, names))
 
-    def _build(self, model: Model, draft: Draft) -> bool:
-        graph = draft.build(self.rebuild)
-        shapes = [tensor.shape for tensor in model.outputs]
-        model._adopt(graph)
-        return shapes != [tensor.shape for tensor in graph.outputs]
-
-    def _call_again(self, model: Model) -> None:
-        """Let every call of a nested model whose shapes changed be made anew."""
-        for _, draft in self._drafts.values():
-            for call in draft.calls_of(model):
-                call.node = None
-
-    def _undo_names(self) -> None:
-        for layer, old in reversed(self._renamed):
-            layer._name = old
+    def _consequences(
+        self, drafts: list[tuple[Model, Draft]], before: dict[Model, Any]
+    ) -> Iterator[str]:
+        """Move weights to the layers that replace others; yield what a log should say."""
+        rebuilt = [pair for _, draft in drafts for pair in draft.rebuilt]
+        for old, new in [*self._replaced, *rebuilt]:
+            if new in self._unbuilt or (old, new) in rebuilt:
+                moved = _keep_weights(old, new)
+                if moved:
+                    yield f"  {new.name}: {moved}"
+        gone = self._removed.union(old for old, _ in [*self._replaced, *rebuilt])
+        for model, draft in drafts:
+            left = set(draft.graph.layers) - set(model.graph.layers) - gone
+            if left:
+                names = [layer.name for layer in draft.graph.layers if layer in left]
+                yield f"  no longer used: {', '.join(names)}"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One entry of the history: what was done, and the models before and after."""
-
-    log: list[str]
-    models: list[tuple[Any, Any, Any]]
-    names: list[tuple[Layer, str, str]]
-
-
-class Editable:
-    """The part of a model that changes its graph."""
-
-    def _init_editing(self) -> None:
-        self._done: list[Step] = []
-        self._undone: list[Step] = []
-
-    def edit(self, rebuild: str | None = None) -> Edit:
-        """Return a transaction on the graph: ``with model.edit() as edit: edit.insert_after(...)``.
-
-        Args:
-            rebuild: ``"downstream"``: layers whose weights no longer fit after a change of width
-                are made anew; None: that is an error that names them.
-
-        Example:
-            >>> import plait
-            >>> from plait import layers
-            >>> x = plait.Input((8,))
-            >>> model = plait.Model(x, layers.Dense(2)(layers.Dense(4, name="hidden")(x)))
-            >>> with model.edit() as edit:
-            ...     _ = edit.insert_after("hidden", layers.Dropout(0.5, name="drop"))
-            >>> [layer.name for layer in model.layers][1:3]
-            ['hidden', 'drop']
-            >>> model.undo()
-            "insert_after('hidden', Dropout 'drop')"
-        """
-        return Edit(self, rebuild)  # type: ignore[arg-type]
-
-    def _once(self, verb: str, *args: Any, rebuild: str | None = None, **kwargs: Any) -> Any:
-        with self.edit(rebuild) as edit:
-            return getattr(edit, verb)(*args, **kwargs)
-
-    def insert_after(self, target: Any, layer: Layer, rebuild: str | None = None) -> None:
-        """Insert a layer behind another; see `Edit.insert_after`."""
-        self._once("insert_after", target, layer, rebuild=rebuild)
-
-    def insert_before(self, target: Any, layer: Layer, rebuild: str | None = None) -> None:
-        """Insert a layer in front of another; see `Edit.insert_before`."""
-        self._once("insert_before", target, layer, rebuild=rebuild)
-
-    def insert_between(
-        self, source: Any, target: Any, layer: Layer, rebuild: str | None = None
-    ) -> None:
-        """Insert a layer on one edge; see `Edit.insert_between`."""
-        self._once("insert_between", source, target, layer, rebuild=rebuild)
-
-    def replace(self, target: Any, layer: Layer, rebuild: str | None = None) -> None:
-        """Put a layer in place of another; see `Edit.replace`."""
-        self._once("replace", target, layer, rebuild=rebuild)
-
-    def remove(self, target: Any, keep: Any = None, rebuild: str | None = None) -> None:
-        """Take a layer out; see `Edit.remove`."""
-        self._once("remove", target, keep=keep, rebuild=rebuild)
-
-    def rewire(self, target: Any, inputs: Any, rebuild: str | None = None) -> None:
-        """Give a layer other inputs; see `Edit.rewire`."""
-        self._once("rewire", target, inputs, rebuild=rebuild)
-
-    def replace_all_uses_with(self, old: Any, new: Any, rebuild: str | None = None) -> None:
-        """Let everything that uses one output use another; see `Edit.replace_all_uses_with`."""
-        self._once("replace_all_uses_with", old, new, rebuild=rebuild)
-
-    def add_output(self, name: str, at: Any) -> None:
-        """Add an output; see `Edit.add_output`."""
-        self._once("add_output", name, at)
-
-    def remove_output(self, target: Any) -> None:
-        """Take an output away; see `Edit.remove_output`."""
-        self._once("remove_output", target)
-
-    def add_input(self, name: str, shape: Any, dtype: Any = None) -> None:
-        """Add an input; see `Edit.add_input`."""
-        self._once("add_input", name, shape, dtype)
-
-    def remove_input(self, target: Any) -> None:
-        """Take an input away; see `Edit.remove_input`."""
-        self._once("remove_input", target)
-
-    def rename(self, target: Any, name: str) -> None:
-        """Give a layer another name; see `Edit.rename`."""
-        self._once("rename", target, name)
-
-    def replace_layers(
-        self, pattern: str, function: Any, rebuild: str | None = None
-    ) -> list[str]:
-        """Replace every layer that a pattern matches; see `Edit.replace_layers`."""
-        return self._once("replace_layers", pattern, function, rebuild=rebuild)
-
-    # -- history ----------------------------------------------------------------------------
-
-    @property
-    def edits(self) -> list[str]:
-        """What was done to the graph, in words, the oldest first."""
-        return [line for step in self._done for line in step.log]
-
-    def undo(self) -> str:
-        """Take the last edit back and return what it was.
-
-        Layers that come back have the weights they had when they left; layers that stay keep
-        the weights they have now.
-
-        Raises:
-            GraphError: there is nothing to undo.
-        """
-        step = self._pop(self._done, "undo")
-        self._go(step, back=True)
-        self._undone.append(step)
-        return "; ".join(line.strip() for line in step.log)
-
-    def redo(self) -> str:
-        """Make the edit again that `undo` took back, and return what it was.
-
-        Raises:
-            GraphError: there is nothing to redo.
-        """
-        step = self._pop(self._undone, "redo")
-        self._go(step, back=False)
-        self._done.append(step)
-        return "; ".join(line.strip() for line in step.log)
-
-    def _pop(self, steps: list[Step], what: str) -> Step:
-        if not steps:
-            raise GraphError(f"{self.describe()} has nothing to {what}.")  # type: ignore[attr-defined]
-        return steps.pop()
-
-    def _go(self, step: Step, back: bool) -> None:
-        for layer, old, new in step.names:
-            layer._name = old if back else new
-        for model, before, after in step.models:
-            model._restore(before if back else after)
-
-    def _remember(self, step: Step) -> None:
-        self._done.append(step)
-        self._undone.clear()
-
-    # -- freezing ---------------------------------------------------------------------------
-
-    def freeze(self, pattern: str = "**") -> list[str]:
-        """Stop training the layers that a pattern matches, at once; returns their paths.
-
-        Args:
-            pattern: a glob of paths, with the class if you like: ``"encoder/**"``,
-                ``"*:BatchNormalization"``. Optimizer slots stay for `unfreeze`.
-
-        Raises:
-            GraphError: nothing matches.
-        """
-        return self._set_trainable(pattern, False)
-
-    def unfreeze(self, pattern: str = "**") -> list[str]:
-        """Train the layers that a pattern matches again; returns their paths.
-
-        Raises:
-            GraphError: nothing matches.
-        """
-        return self._set_trainable(pattern, True)
-
-    def _set_trainable(self, pattern: str, trainable: bool) -> list[str]:
-        found = [(p, layer) for p, layer in walk(self) if p and matches(pattern, p, layer)]  # type: ignore[arg-type]
-        if not found:
-            raise GraphError(
-                f"no layer of {self.describe()} matches {pattern!r}.",  # type: ignore[attr-defined]
-                fix="patterns are paths: 'encoder/**', 'dense_*', '*:BatchNormalization'",
-            )
-        for _, layer in found:
-            layer.trainable = trainable
-        return [path for path, _ in found]
+def is_glob(target: Any) -> bool:
+    """Return whether a target is a pattern and not one name."""
+    return isinstance(target, str) and bool(set(target) & set("*?:"))
 
 
 def matches(pattern: str, path: str, layer: Layer) -> bool:
@@ -567,27 +480,32 @@ def _match_parts(globs: list[str], parts: list[str]) -> bool:
         return not parts
     if globs[0] == "**":
         return any(_match_parts(globs[1:], parts[i:]) for i in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], globs[0]) and _match_parts(
-        globs[1:], parts[1:]
+    return (
+        bool(parts)
+        and fnmatch.fnmatchcase(parts[0], globs[0])
+        and _match_parts(globs[1:], parts[1:])
     )
 
 
+def _has_graph(layer: Any) -> bool:
+    return getattr(layer, "has_graph", False)
+
+
 def _keep_weights(old: Layer, new: Layer) -> str:
-    """Copy the weights that two layers have in common; return a line that says which."""
-    mine, others = variables_by_path(new), variables_by_path(old)
+    """Copy the weights that two layers have in common; return which, and which are new."""
+    others = variables_by_path(old)
     kept, fresh = [], []
-    for path, variable in mine.items():
+    for path, variable in variables_by_path(new).items():
         other = others.get(path)
         if other is not None and other.shape == variable.shape:
-            variable.assign(np.asarray(other.concrete_value()))
+            if other is not variable:
+                variable.assign(np.asarray(other.concrete_value()))
             kept.append(path)
         else:
             fresh.append(f"{path} {variable.shape}")
-    if not mine:
-        return f"{new.name}: no weights"
     parts = [f"kept {', '.join(kept)}"] if kept else []
     parts += [f"new {', '.join(fresh)}"] if fresh else []
-    return f"{new.name}: {'; '.join(parts)}"
+    return "; ".join(parts)
 
 
 def _shown(part: Any) -> str:
@@ -599,6 +517,6 @@ def _shown(part: Any) -> str:
         return repr(part.name)
     if isinstance(part, list | tuple):
         return "[" + ", ".join(_shown(item) for item in part) + "]"
-    return repr(part)
-
-
+    if isinstance(part, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_shown(item)}" for key, item in part.items()) + "}"
+    return getattr(part, "__name__", None) or repr(part)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from plait.core import calling, infer
 from plait.core.layer import Layer
 from plait.core.spec import is_shape, standardize_shape
 from plait.core.variable import Variable
 from plait.core.walk import walk
-from plait.errors import ConfigError, GraphError, NotBuiltError, did_you_mean
-from plait.graph import tree
+from plait.errors import ConfigError, GraphError, ModelWarning, NotBuiltError, did_you_mean
+from plait.graph import edit, tree
 from plait.graph.diff import Diff
 from plait.graph.graph import Graph
+from plait.graph.naming import hold
 from plait.graph.tensor import SymbolicTensor
 from plait.models import run
-from plait.models.editing import Editable
+from plait.models.editable import Editable
 from plait.models.parts import Parts
+from plait.training.engine import Engine
 from plait.training.loop import Trainer
 
 
@@ -68,25 +73,55 @@ class Model(Trainer, Editable, Parts, Layer):
                 f"Model '{self.name}' has no {missing}.", fix="Model(inputs, outputs)"
             )
         if graph_arguments:
+            self._captured = {
+                name: value
+                for name, value in self._captured.items()
+                if not any(value is given for given in graph_arguments.values())
+            }
             self._set_graph(Graph(graph_arguments["inputs"], graph_arguments["outputs"]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        for name in ("_engine", "_edits"):
+            del state[name]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._engine = Engine(self)
+        self._init_editing()
+
     def _set_graph(self, graph: Graph) -> None:
+        for node in self._graph.nodes if self._graph is not None else ():
+            node.live = False
+        for node in graph.nodes:
+            node.live = True
         self._graph = graph
         self.built = True
+        for layer in graph.layers:
+            hold(self, layer)
 
-    def _adopt(self, graph: Graph) -> None:
-        """Take the graph that an edit made."""
-        before = self.output_names if self.has_graph else None
+    def _adopt(self, graph: Graph, origins: Sequence[int | None]) -> None:
+        """Take the graph that an edit made; `origins` says which outputs were there before."""
+        before = self.output_names
         self._set_graph(graph)
-        if before is not None:
-            self.objective.carry_over(before, self.output_names)
+        self.objective.carry_over(before, self.output_names, origins)
 
     def _snapshot(self) -> Any:
-        """Return what `_restore` takes to put the graph back."""
-        return self.graph
+        """Return what `_restore` takes to put the graph and what is asked of it back."""
+        return self._graph, self.objective, self.objective.settings()
 
     def _restore(self, snapshot: Any) -> None:
-        self._adopt(snapshot)
+        graph, objective, settings = snapshot
+        before = self.output_names
+        self._set_graph(graph)
+        self._restore_objective(objective, settings, before)
+
+    def _restore_objective(self, objective: Any, settings: Any, before: Sequence[str]) -> None:
+        if objective is self.objective:
+            objective.restore(settings)
+        elif self.has_graph:
+            self.objective.carry_over(before, self.output_names)
 
     # -- the graph --------------------------------------------------------------------------
 
@@ -102,6 +137,8 @@ class Model(Trainer, Editable, Parts, Layer):
                 f"{self.describe()} has no graph: it is a subclass with its own call().",
                 fix="Model(inputs, outputs) makes a model with a graph",
             )
+        if not self._graph.is_current:
+            self._set_graph(edit.refreshed(self._graph, self.describe()))
         return self._graph
 
     @property
@@ -224,11 +261,38 @@ class Model(Trainer, Editable, Parts, Layer):
 
         return to_python(self)
 
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        theme: Literal["light", "dark"] | None = None,
+        **show: Any,
+    ) -> pathlib.Path:
+        """Draw the graph to an ``.html``, ``.svg``, ``.png`` or ``.dot``; see `plait.view.plot`."""
+        from plait.view.plot import plot
+
+        return plot(self, path, theme=theme, **show)
+
+    def _repr_html_(self) -> str | None:
+        if not self.has_graph:
+            return None
+        from plait.view.html import frame
+        from plait.view.picture import picture_of
+
+        return frame(picture_of(self))
+
     def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
         if self._graph is not None:
             for layer in self._graph.layers:
                 yield layer.name, layer
         yield from super()._children()
+
+    def _look_over(self) -> None:
+        from plait.view.lint import lint
+
+        for finding in lint(self):
+            if finding.severity == "warning":
+                warnings.warn(str(finding), ModelWarning, stacklevel=3)
 
     # -- calling ----------------------------------------------------------------------------
 
@@ -249,12 +313,12 @@ class Model(Trainer, Editable, Parts, Layer):
                 f"{type(self).__name__} has no graph and no call() method. Write call(self, "
                 "inputs, training=None), or make it with Model(inputs, outputs)."
             )
-        return run.run(self._graph, inputs, self.describe())
+        return run.run(self.graph, inputs, self.describe())
 
     def compute_output_spec(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Return shapes and dtypes of the outputs for symbolic inputs."""
         if self._graph is not None:
-            return run.run_specs(self._graph, inputs, self.describe())
+            return run.run_specs(self.graph, inputs, self.describe())
         return infer.abstract_call(self, (inputs, *args), kwargs)
 
 

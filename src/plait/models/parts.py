@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plait.core.layer import Layer
+from plait.core.naming import free_name
 from plait.core.walk import variables_by_path
 from plait.errors import ArgumentTypeError, ConfigError, GraphError
 from plait.graph import tree
 from plait.graph.edit import Call, Draft, Ref
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
-from plait.layers.input import Input, InputLayer
+from plait.layers.input import Input
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -27,31 +28,44 @@ def taps(model: Model, targets: tuple[Any, ...]) -> Model:
     if not targets:
         raise ConfigError("taps needs at least one target.", fix="model.taps('dense_1')")
     draft = Draft(model.graph, model.describe())
-    found: dict[str, Ref] = {}
-    inner: dict[int, list[tuple[str, Call, str]]] = {}
+    draft.outputs = _tapped(draft, targets)
+    graph = draft.build()
+    return Model(graph.input_structure, graph.output_structure, name=f"{model.name}_taps")
+
+
+def _tapped(draft: Draft, targets: Sequence[Any]) -> dict[str, Ref]:
+    """Return target -> its output; models within are put in that return what is asked of them."""
+    found: dict[str, Any] = {}
+    inner: dict[Any, list[tuple[str, Call, str]]] = {}
     for target in targets:
         if isinstance(target, str) and "/" in target:
             first, rest = target.split("/", 1)
             call = draft.call(first)
-            inner.setdefault(id(call.layer), []).append((target, call, rest))
-            found[target] = Ref(call)
+            inner.setdefault(call.layer, []).append((target, call, rest))
+            found[target] = None
         else:
             ref = draft.ref(target)
-            found[target if isinstance(target, str) else ref.call.layer.name] = ref
-    for wanted in inner.values():
-        nested = wanted[0][1].layer
-        if not getattr(nested, "has_graph", False):
-            raise GraphError(f"{nested.describe()} has no graph of its own to tap.")
+            found[target if isinstance(target, str) else draft.name(ref.call.layer)] = ref
+    for nested, wanted in inner.items():
         paths = list(dict.fromkeys(path for _, _, path in wanted))
-        outputs = [*nested.outputs, *tree.flatten(taps(nested, tuple(paths)).output)]
-        tapped = Model(nested.input, outputs, name=nested.name)
+        tapped = _with_taps(nested, paths)
         for call in draft.calls_of(nested):
             call.layer, call.node = tapped, None
         for target, call, path in wanted:
-            found[target] = Ref(call, len(nested.outputs) + paths.index(path))
-    draft.outputs = found
+            found[target] = call.output(len(nested.outputs) + paths.index(path))
+    return found
+
+
+def _with_taps(nested: Any, paths: list[str]) -> Model:
+    from plait.models.model import Model
+
+    if not getattr(nested, "has_graph", False):
+        raise GraphError(f"{nested.describe()} has no graph of its own to tap.")
+    draft = Draft(nested.graph, nested.describe())
+    outputs = tree.flatten(draft.outputs)
+    draft.outputs = [*outputs, *_tapped(draft, paths).values()]
     graph = draft.build()
-    return Model(graph.input_structure, graph.output_structure, name=f"{model.name}_taps")
+    return Model(graph.input_structure, graph.output_structure, name=nested.name)
 
 
 def cut(model: Model, target: Any) -> tuple[Model, Model]:
@@ -59,115 +73,141 @@ def cut(model: Model, target: Any) -> tuple[Model, Model]:
     from plait.models.model import Model
 
     graph = model.graph
-    draft = Draft(graph, model.describe())
-    call = draft.call(target)
-    assert call.node is not None
-    below = {call.node, *graph.descendants(call.node)} - {call.node}
-    tensors: dict[SymbolicTensor, None] = dict.fromkeys(call.node.outputs)
-    used = [t for node in graph.nodes if node in below for t in node.inputs]
-    for tensor in [*used, *graph.outputs]:
-        if tensor.node not in below:
-            tensors.setdefault(tensor)
-    crossing = list(tensors)
-    needed = [t for t in crossing if t in set(used) or t in graph.outputs]
-    head = Model(model.input, needed if len(needed) > 1 else needed[0], name=f"{model.name}_head")
-    inputs = [
-        Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in needed
-    ]
-    tail = replay(graph, dict(zip(needed, inputs, strict=True)), f"{model.name}_tail")
-    return head, tail
+    node = Draft(graph, model.describe()).call(target).node
+    assert node is not None
+    below = set(graph.descendants(node))
+    used = dict.fromkeys(t for user in graph.nodes if user in below for t in user.inputs)
+    used |= dict.fromkeys(graph.outputs)
+    crossing = [tensor for tensor in used if tensor.node not in below]
+    crossing.sort(key=lambda tensor: tensor.node is not node)
+    head = Model(model.input, _one_or_all(crossing), name=f"{model.name}_head")
+    return head, replay(graph, crossing, graph.output_structure, f"{model.name}_tail")
 
 
-def replay(graph: Graph, given: dict[SymbolicTensor, SymbolicTensor], name: str) -> Model:
-    """Return a model of a graph's outputs, with tensors put in place of some of its own."""
+def replay(graph: Graph, start: Sequence[SymbolicTensor], outputs: Any, name: str | None) -> Model:
+    """Return a model that computes some tensors of a graph from others, which become its inputs.
+
+    Raises:
+        GraphError: an output depends on an input of the graph that is not given.
+    """
     from plait.models.model import Model
 
-    values = dict(given)
-
-    def fill(leaf: Any) -> Any:
-        return values[leaf] if isinstance(leaf, SymbolicTensor) else leaf
-
-    wanted = set(graph.outputs)
-    needed: set[Any] = set()
+    wanted, needed = set(tree.flatten(outputs)), set()
     for node in reversed(graph.nodes):
-        made = [t for t in node.outputs if t not in given]
-        if any(t in wanted for t in made):
+        if wanted.intersection(node.outputs).difference(start):
             needed.add(node)
             wanted.update(node.inputs)
+    taken = {node.layer.name for node in needed}
+    values: dict[SymbolicTensor, SymbolicTensor] = {}
+    for tensor in start:
+        label = free_name(tensor.name, taken)
+        taken.add(label)
+        values[tensor] = Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=label)
+    inputs = list(values.values())
     for node in graph.nodes:
         if node in needed and not node.is_input:
-            copied = node.with_inputs(values)
-            values.update(
-                {
-                    old: new
-                    for old, new in zip(node.outputs, copied.outputs, strict=True)
-                    if old not in given
-                }
-            )
-    inputs = list(given.values())
-    return Model(
-        inputs if len(inputs) > 1 else inputs[0],
-        tree.map_structure(fill, graph.output_structure),
-        name=name,
-    )
+            made = node.with_inputs(values).outputs
+            values = {**dict(zip(node.outputs, made, strict=True)), **values}
+    filled = tree.map_structure(lambda tensor: values.get(tensor, tensor), outputs)
+    return Model(_one_or_all(inputs), filled, name=name)
+
+
+def _one_or_all(items: list[Any]) -> Any:
+    return items[0] if len(items) == 1 else items
 
 
 def rebuilt(graph: Graph, make: Callable[[Layer], Layer]) -> Graph:
     """Return a graph of the same form with other layers: ``make(layer)`` in place of each."""
     draft = Draft(graph, "the copy")
-    layers: dict[int, Layer] = {}
-    for call in draft.calls:
-        old = call.layer
-        if old is None:
-            tensor = next(t for t, ref in draft._refs.items() if ref.call is call)
-            call.layer = InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name)
-            call.node = call.layer.output.node
-            continue
-        if id(old) not in layers:
-            layers[id(old)] = make(old)
-        call.layer = layers[id(old)]
-        is_input = call.node is not None and call.node.is_input
-        call.node = call.layer.output.node if is_input else None
+    layers: dict[Layer, Layer] = {}
+    for call in draft.calls():
+        if call.tensors is not None:
+            call.tensors = [_like(call.tensors[0])]
+        else:
+            if call.layer not in layers:
+                layers[call.layer] = make(call.layer)
+            call.layer, call.node = layers[call.layer], None
     return draft.build()
+
+
+def _like(tensor: SymbolicTensor, shape: Any = None) -> SymbolicTensor:
+    """Return an input like another, of another shape if one is given."""
+    return Input(
+        batch_shape=tensor.shape if shape is None else shape,
+        dtype=tensor.dtype,
+        name=tensor.name,
+        optional=tensor.node is not None and getattr(tensor.node.layer, "optional", False),
+    )
+
+
+def remade(layer: Layer, arguments: Any) -> Layer:
+    """Return a layer like `layer` that fits other arguments, its weights new where they must."""
+    return _resized(layer, arguments) if getattr(layer, "has_graph", False) else layer.clone()
+
+
+def _resized(model: Any, arguments: Any) -> Layer:
+    """Return a model like `model` for inputs of other shapes; layers that still fit are shared."""
+    draft = Draft(model.graph, model.describe())
+    given = [leaf for leaf in tree.flatten(arguments) if isinstance(leaf, SymbolicTensor)]
+    for ref, tensor in zip(tree.flatten(draft.inputs), given, strict=True):
+        ref.call.tensors = [_like(ref.call.tensors[0], tensor.shape)]
+    return _of_kind(model, draft.build("downstream", remade))
+
+
+def _of_kind(model: Any, graph: Graph) -> Model:
+    """Return a graph as a `Sequential` if `model` is one, else as a `Model`, of its name."""
+    from plait.models.model import Model
+    from plait.models.sequential import Sequential
+
+    if not isinstance(model, Sequential):
+        return Model(graph.input_structure, graph.output_structure, name=model.name)
+    result = Sequential(name=model.name)
+    result._set_graph(graph)
+    return result
 
 
 def copy(model: Model, weights: str) -> Model:
     """See `Parts.copy`."""
-    from plait.models.model import Model
-    from plait.models.sequential import Sequential
-
     if weights not in ("shared", "copied", "fresh"):
         raise ConfigError(
             f"copy: weights is 'shared', 'copied' or 'fresh'; received {weights!r}.",
             fix="model.copy(weights='copied')",
         )
+    made: dict[Layer, Layer] = {}
 
     def make(layer: Layer) -> Layer:
-        if isinstance(layer, Model) and layer.has_graph:
-            return copy(layer, "fresh")
-        return layer.clone()
+        if layer not in made:
+            nested = getattr(layer, "has_graph", False)
+            made[layer] = whole(layer) if nested else layer.clone()
+        return made[layer]
 
-    if isinstance(model, Sequential):
-        stack = model.layers if weights == "shared" else [make(layer) for layer in model.layers]
-        source: list[Any] = []
-        if model.has_graph:
-            first = model.inputs[0]
-            source = [Input(batch_shape=first.shape, dtype=first.dtype, name=first.name)]
-        result: Model = Sequential([*source, *stack], name=model.name)
-    elif not model.has_graph:
+    def whole(outer: Any) -> Model:
+        result = _of_kind(outer, rebuilt(outer.graph, make))
+        result._trainable = outer._trainable
+        return result
+
+    if not model.has_graph:
+        result = _copy_of_unbuilt(model, make if weights != "shared" else lambda layer: layer)
+    elif weights == "shared":
+        result = _of_kind(model, model.graph)
+    else:
+        result = whole(model)
+    if weights == "copied":
+        for old, new in made.items():
+            theirs = variables_by_path(old)
+            for path, variable in variables_by_path(new).items():
+                variable.assign(np.array(theirs[path].concrete_value()))
+    return result
+
+
+def _copy_of_unbuilt(model: Model, make: Callable[[Layer], Layer]) -> Model:
+    from plait.models.sequential import Sequential
+
+    if not isinstance(model, Sequential):
         raise GraphError(
             f"{model.describe()} has no graph to copy.", fix="make another object of the class"
         )
-    elif weights == "shared":
-        result = Model(model.input, model.output, name=model.name)
-    else:
-        graph = rebuilt(model.graph, make)
-        result = Model(graph.input_structure, graph.output_structure, name=model.name)
-    if weights == "copied":
-        theirs = variables_by_path(model)
-        for path, variable in variables_by_path(result).items():
-            variable.assign(np.array(theirs[path].concrete_value()))
-    return result
+    return Sequential([make(layer) for layer in model.layers], name=model.name)
 
 
 def merge(*models: Model, prefix: tuple[str, ...] | None = None, name: str | None = None) -> Model:
@@ -295,17 +335,14 @@ class Parts:
         Raises:
             GraphError: `to` depends on something else than `from_`.
         """
-        draft = Draft(self.graph, self.describe())  # type: ignore[attr-defined]
-        back = {ref: tensor for tensor, ref in draft._refs.items()}
-
-        def tensor(target: Any) -> Any:
-            if isinstance(target, list | tuple):
-                return [tensor(item) for item in target]
-            return back[draft.ref(target)]
-
-        from plait.models.model import Model
-
-        return Model(tensor(from_), tensor(to))
+        graph: Graph = self.graph  # type: ignore[attr-defined]
+        draft = Draft(graph, self.describe())  # type: ignore[attr-defined]
+        tensors = {ref: tensor for tensor, ref in draft.tensors.items()}
+        start, end = (
+            tree.map_structure(lambda item: tensors[draft.ref(item)], targets)
+            for targets in (from_, to)
+        )
+        return replay(graph, tree.flatten(start), end, None)
 
     def copy(self, weights: str = "copied") -> Model:
         """Return another model of the same form and name, not compiled.
@@ -338,9 +375,6 @@ class Parts:
             raise GraphError(
                 f"{self.describe()} is no chain: {graph.branches()[0]}."  # type: ignore[attr-defined]
             )
-        source = graph.inputs[0]
-        layers = [node.layer for node in graph.nodes if not node.is_input]
-        given = source.node.layer if source.node is not None and source.node.is_input else Input(
-            batch_shape=source.shape, dtype=source.dtype, name=source.name
-        )  # fmt: skip
-        return Sequential([given, *layers], name=self.name)  # type: ignore[attr-defined]
+        result = Sequential(name=self.name)  # type: ignore[attr-defined]
+        result._set_graph(graph)
+        return result

@@ -9,12 +9,12 @@ from plait.core.layer import Layer
 from plait.core.spec import is_shape, standardize_shape
 from plait.core.variable import Variable
 from plait.errors import ArgumentTypeError, ConfigError, GraphError, NotBuiltError, ShapeError
-from plait.graph import tree
+from plait.graph import edit, tree
 from plait.graph.graph import Graph
 from plait.graph.naming import hold
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input, InputLayer
-from plait.models.editing import Step
+from plait.models.history import Step
 from plait.models.model import Model
 
 
@@ -36,7 +36,7 @@ class Sequential(Model):
         >>> model = Sequential([layers.Flatten(input_shape=(28, 28)), layers.Dense(10)])
         >>> model.output_shape
         (None, 10)
-        >>> model.insert(1, layers.Dense(128, activation="relu"))
+        >>> model.insert(1, layers.Dropout(0.2))
         >>> len(model)
         3
     """
@@ -79,7 +79,9 @@ class Sequential(Model):
             self._replace([], first_changed=0)
             return
         layer = self._as_layer(layer)
-        if self._tensors:
+        if self._edits.done or self._edits.undone:
+            self.insert(len(self), layer)
+        elif self._tensors:
             self._check_name(layer, {other.name: other for other in self._stack})
             self._tensors.append(self._extend(layer, self._tensors[-1]))
             self._stack.append(layer)
@@ -90,10 +92,15 @@ class Sequential(Model):
 
     def insert(self, index: int, layer: Any) -> None:
         """Insert a layer in front of position `index`; the weights of the others stay."""
-        stack = list(self._stack)
-        stack.insert(index, self._as_layer(layer))
-        position = min(max(index + len(self._stack), 0) if index < 0 else index, len(self._stack))
-        self._edit_list(stack, position, f"insert({index}, {type(layer).__name__} '{layer.name}')")
+        layer, size = self._as_layer(layer), len(self._stack)
+        position = min(max(index + size, 0) if index < 0 else index, size)
+        if not self.has_graph:
+            stack = [*self._stack[:position], layer, *self._stack[position:]]
+            self._edit_list(stack, f"insert({index}, {type(layer).__name__} '{layer.name}')")
+        elif position < size:
+            self.insert_before(self._stack[position], layer)
+        else:
+            self.insert_after(self._tensors[-1], layer)
 
     def pop(self, index: int = -1, rebuild: bool = True) -> Layer:
         """Remove and return the layer at `index`, by default the last."""
@@ -130,20 +137,26 @@ class Sequential(Model):
         return Sequential(part)
 
     def __setitem__(self, index: int, layer: Any) -> None:
-        position = self._position(index)
+        """Replace a layer; weights of the same name and shape are kept, as by `replace`."""
+        position, layer = self._position(index), self._as_layer(layer)
+        if self.has_graph:
+            self.replace(self._stack[position], layer)
+            return
         stack = list(self._stack)
-        stack[position] = self._as_layer(layer)
-        what = f"[{index}] = {type(layer).__name__} '{layer.name}'"
-        self._edit_list(stack, position, what)
+        stack[position] = layer
+        self._edit_list(stack, f"[{index}] = {type(layer).__name__} '{layer.name}'")
 
     def __delitem__(self, index: int | slice) -> None:
+        positions = index if isinstance(index, slice) else self._position(index)
         stack = list(self._stack)
-        if isinstance(index, slice):
-            first = min(range(len(stack))[index], default=0)
-        else:
-            index = first = self._position(index)
-        del stack[index]
-        self._edit_list(stack, first, f"del [{index}]")
+        del stack[positions]
+        if not self.has_graph:
+            self._edit_list(stack, f"del [{index}]")
+            return
+        with self.edit() as change:
+            for layer in self._stack:
+                if layer not in stack:
+                    change.remove(layer)
 
     def _position(self, index: int) -> int:
         if not -len(self._stack) <= index < len(self._stack):
@@ -172,12 +185,18 @@ class Sequential(Model):
             elif isinstance(layer, SymbolicTensor):
                 fix = "pass the layer, not what calling it returns; or write Model(inputs, outputs)"
             raise ArgumentTypeError(f"Sequential takes layers; received {shown}.", fix=fix)
+        many = isinstance(layer, Model) and layer.has_graph and len(layer.inputs) > 1
+        if many or layer.merges:
+            raise GraphError(
+                f"{layer.describe()} takes several tensors; a Sequential passes on one.",
+                fix=_model_code("a model with several inputs or branches is a Model"),
+            )
         return layer
 
-    def _edit_list(self, stack: list[Layer], first_changed: int, what: str) -> None:
+    def _edit_list(self, stack: list[Layer], what: str) -> None:
         before = self._snapshot()
-        self._replace(stack, first_changed)
-        self._remember(Step([what], [(self, before, self._snapshot())], []))
+        self._replace(stack, first_changed=0)
+        self._edits.remember(Step([what], [(self, before, self._snapshot())], []))
 
     # -- the chain --------------------------------------------------------------------------
 
@@ -199,35 +218,53 @@ class Sequential(Model):
                 tensors = [source.output]
             for layer in stack[len(tensors) - 1 :]:
                 tensors.append(self._extend(layer, tensors[-1]))
-        self._restore((source, stack, tensors))
+        self._set_stack(source, stack, tensors)
 
-    def _adopt(self, graph: Graph) -> None:
-        if not graph.is_chain:
+    def _set_graph(self, graph: Graph) -> None:
+        repeated = [name for name in graph.names.values() if "@" in name]
+        if not graph.is_chain or repeated:
             raise GraphError(
-                f"the edit would make Sequential '{self.name}' branch.",
+                f"the edit would make Sequential '{self.name}' branch: {graph.branches()[0]}.",
                 fix="model = model.to_model(), and edit that",
             )
         chain = [node for node in graph.nodes if not node.is_input]
-        self._restore(
-            (
-                graph.inputs[0].node.layer,  # type: ignore[union-attr]
-                [node.layer for node in chain],
-                [graph.inputs[0], *(node.outputs[0] for node in chain)],
-            )
-        )
+        source = graph.inputs[0].node
+        tensors = [graph.inputs[0], *(node.outputs[0] for node in chain)]
+        self._set_stack(source and source.layer, [node.layer for node in chain], tensors)
 
-    def _snapshot(self) -> Any:
-        return self._input, list(self._stack), list(self._tensors)
-
-    def _restore(self, snapshot: Any) -> None:
-        before = self.output_names if self.has_graph else None
-        self._input, stack, tensors = snapshot
-        self._stack, self._tensors = list(stack), list(tensors)
+    def _set_stack(
+        self, source: Any, stack: list[Layer], tensors: list[SymbolicTensor]
+    ) -> None:
+        for tensor in self._tensors:
+            tensor.node.live = False  # type: ignore[union-attr]
+        for tensor in tensors:
+            tensor.node.live = True  # type: ignore[union-attr]
+        self._input, self._stack, self._tensors = source, list(stack), list(tensors)
         for layer in stack:
             hold(self, layer)
         self._set_chain()
-        if before is not None and self.has_graph:
-            self.objective.carry_over(before, self.output_names)
+
+    def _snapshot(self) -> Any:
+        stack = self._input, list(self._stack), list(self._tensors)
+        return stack, self.objective, self.objective.settings()
+
+    def _restore(self, snapshot: Any) -> None:
+        (source, stack, tensors), objective, settings = snapshot
+        before = self.output_names if self.has_graph else ()
+        if tensors or not self._tensors:
+            self._set_stack(source, stack, tensors)
+        else:  # it saw data since: it stays built
+            self._replace(stack, first_changed=0)
+        if self.has_graph:
+            self._restore_objective(objective, settings, before)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_graph": None, "_tensors": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self.built:
+            self._replace(self._stack, first_changed=0)
 
     def _set_chain(self) -> None:
         self._graph = None
@@ -249,12 +286,6 @@ class Sequential(Model):
             )
 
     def _extend(self, layer: Layer, tensor: SymbolicTensor) -> SymbolicTensor:
-        many = isinstance(layer, Model) and layer.has_graph and len(layer.inputs) > 1
-        if many or layer.merges:
-            raise GraphError(
-                f"{layer.describe()} takes several tensors; a Sequential passes on one.",
-                fix=_model_code("a model with several inputs or branches is a Model"),
-            )
         result = layer(tensor)
         if not isinstance(result, SymbolicTensor):
             raise GraphError(
@@ -279,6 +310,9 @@ class Sequential(Model):
                     fix="begin it with plait.Input(shape=...), or call it on data first",
                 )
             self._graph = Graph(self._tensors[0], self._tensors[-1])
+        if not self._graph.is_current:
+            self._set_graph(edit.refreshed(self._graph, self.describe()))
+            return self.graph
         return self._graph
 
     @property

@@ -1,0 +1,194 @@
+"""Calls of a draft, and how they become the nodes of a new graph.
+
+Calls whose inputs are what they were are the old nodes, calls whose inputs have the same shapes
+are copied, and the rest are made anew by calling their layers, which infers shapes.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from plait.errors import GraphError, ShapeError
+from plait.graph import tree
+from plait.graph.node import Node, call_layer, describe_layer
+from plait.graph.tensor import SymbolicTensor
+
+
+class Ref:
+    """One output of a call in a draft; what verbs return and take as a target."""
+
+    __slots__ = ("call", "index", "users")
+
+    def __init__(self, call: Call, index: int) -> None:
+        self.call, self.index = call, index
+        self.users: dict[Call, None] = {}
+
+
+class Call:
+    """A call of a layer in a draft.
+
+    Args:
+        layer: what is called; None for an input that is a tensor from inside another graph.
+        template: positional and keyword arguments; symbolic tensors and references in them are
+            places, which `inputs` fills in order.
+        node: the call of the graph that it is so far, None for a new one.
+        tensors: what an input of the model stands for.
+    """
+
+    __slots__ = ("inputs", "layer", "location", "node", "outputs", "template", "tensors")
+
+    def __init__(
+        self,
+        layer: Any,
+        template: tuple[Any, Any] = ((), {}),
+        node: Node | None = None,
+        tensors: list[SymbolicTensor] | None = None,
+    ) -> None:
+        self.layer, self.template, self.node, self.tensors = layer, template, node, tensors
+        self.location = None if node is None else node.location
+        self.inputs: list[Ref] = []
+        self.outputs: list[Ref] = []
+
+    def output(self, index: int) -> Ref:
+        """Return one of its outputs."""
+        while len(self.outputs) <= index:
+            self.outputs.append(Ref(self, len(self.outputs)))
+        return self.outputs[index]
+
+    def take(self, inputs: list[Ref]) -> None:
+        """Let other references fill its places."""
+        for ref in self.inputs:
+            ref.users.pop(self, None)
+        self.inputs = inputs
+        for ref in inputs:
+            ref.users[self] = None
+
+    def arguments(self, values: Sequence[Any]) -> tuple[Any, Any]:
+        """Return positional and keyword arguments with `values` in their places."""
+        args, kwargs = self.template
+        if len(args) == 1 and not kwargs and isinstance(args[0], _PLACE):
+            return (values[0],), {}
+        remaining = iter(values)
+        return tree.map_structure(
+            lambda leaf: next(remaining) if isinstance(leaf, _PLACE) else leaf, self.template
+        )
+
+    def set_arguments(self, args: Any, kwargs: Any) -> None:
+        """Call the layer with other arguments, which hold references."""
+        self.template, self.node = (args, kwargs), None
+        self.take([leaf for leaf in tree.flatten(self.template) if isinstance(leaf, Ref)])
+
+    def describe(self) -> str:
+        """Return how errors name it."""
+        return describe_layer(self.layer, self.location) if self.layer is not None else "an input"
+
+
+_PLACE = (SymbolicTensor, Ref)
+Remake = Callable[[Any, Any], Any]
+
+
+class Building:
+    """One run through the calls of a draft, what a call uses before it, making a node of each.
+
+    Args:
+        who: how errors name the model.
+        rebuilds: whether layers that no longer fit are made anew.
+        remake: makes one anew, given the layer and its arguments.
+
+    Attributes:
+        rebuilt: pairs of layers that no longer fitted and those made in their place.
+    """
+
+    def __init__(self, who: str, rebuilds: bool, remake: Remake) -> None:
+        self.who, self.rebuilds, self.remake = who, rebuilds, remake
+        self.values: dict[Ref, SymbolicTensor] = {}
+        self.rebuilt: list[tuple[Any, Any]] = []
+        self._fresh: dict[Any, Any] = {}
+        self._settled: set[Any] = set()
+        self._misfits: list[ShapeError] = []
+
+    def value(self, ref: Ref) -> SymbolicTensor:
+        """Return the tensor that a reference stands for now."""
+        if ref not in self.values:
+            raise GraphError(
+                f"{ref.call.describe()} has no output [{ref.index}], which is used.",
+                fix="rewire what uses it first",
+            )
+        return self.values[ref]
+
+    def evaluate(self, call: Call) -> None:
+        """Find or make the node of a call whose inputs have been evaluated."""
+        tensors = call.tensors
+        if tensors is None:
+            tensors = self._node(call, [self.value(ref) for ref in call.inputs]).outputs
+        for ref, tensor in zip(call.outputs, tensors, strict=False):
+            self.values[ref] = tensor
+
+    def _node(self, call: Call, given: list[SymbolicTensor]) -> Node:
+        layer, node = self._fresh.get(call.layer, call.layer), call.node
+        if node is not None and layer is node.layer and node.is_current:
+            old = node.inputs
+            if all(map(operator.is_, given, old)):
+                self._settled.add(layer)
+                return node
+            if all(map(_alike, given, old)):
+                self._settled.add(layer)
+                args, kwargs = call.arguments(given)
+                copied = Node(layer, args, kwargs, node.output_structure, node.location)
+                copied.live = False
+                return copied
+        args, kwargs = call.arguments(given)
+        try:
+            made = call_layer(layer, args, kwargs)
+        except ShapeError as error:
+            made = self._called_anew(call, args, kwargs, error)
+        self._settled.add(made.layer)
+        made.location = call.location or made.location
+        return made
+
+    def _called_anew(self, call: Call, args: Any, kwargs: Any, error: ShapeError) -> Node:
+        """Return the call of a layer made in place of one whose weights do not fit.
+
+        Raises:
+            ShapeError: the fault is not in the weights, or another call needs them as they are.
+        """
+        layer = self._fresh.get(call.layer, call.layer)
+        shared = self.rebuilds and layer in self._settled
+        if not layer.built or not layer.variables or shared:
+            self._refuse(error)
+        self._misfits.append(error)
+        fresh = self._fresh[call.layer] = self.remake(layer, (args, kwargs))
+        self.rebuilt.append((layer, fresh))
+        try:
+            return call_layer(fresh, args, kwargs)
+        except ShapeError as still:
+            self._refuse(still)
+
+    def _refuse(self, error: ShapeError) -> NoReturn:
+        if not self._misfits:
+            raise error
+        raise self._all_misfits([*self._misfits, error], error.fix) from error
+
+    def _all_misfits(self, errors: list[ShapeError], fix: str | None) -> ShapeError:
+        lines = [(re.sub(r"\s+", " ", error.what),) for error in errors]
+        count = "1 of its layers no longer fits" if len(lines) == 1 else (
+            f"{len(lines)} of its layers no longer fit"
+        )  # fmt: skip
+        return ShapeError(f"{self.who}: {count}.", details=lines, fix=fix)
+
+    def finish(self) -> None:
+        """See that no layer was left that does not fit.
+
+        Raises:
+            ShapeError: layers do not fit and were not to be rebuilt.
+        """
+        if self._misfits and not self.rebuilds:
+            fix = "rebuild='downstream' makes exactly these anew, with new weights"
+            raise self._all_misfits(self._misfits, fix)
+
+
+def _alike(left: SymbolicTensor, right: SymbolicTensor) -> bool:
+    return left is right or (left.shape == right.shape and left.dtype == right.dtype)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+os.environ.setdefault("KERAS_BACKEND", "jax")
 BATCH, SAMPLES, EPOCHS = 32, 4000, 6
 
 
@@ -63,7 +64,6 @@ def plait():
 
 
 def keras():
-    os.environ["KERAS_BACKEND"] = "jax"
     import keras as api
 
     return through_keras_api(api)

@@ -96,7 +96,8 @@ class Trainer(Steps):
         )
         self.stop_training = False
         self.history = history
-        self._required_optimizer()
+        if type(self).train_step is Steps.train_step:
+            self._required_optimizer()
         logs: Logs = {}
         with run:
             run.begin("train")
@@ -112,7 +113,8 @@ class Trainer(Steps):
                         break
             finally:
                 self._engine.release()
-            self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[union-attr,attr-defined]
+            if self.optimizer is not None:
+                self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
             run.end("train", logs)
         return history
 

@@ -82,7 +82,8 @@ def propagate(
     if not (layer.supports_masking or makes_masks):
         if all(scope.get_mask(output) is not None for output in tree.flatten(outputs)):
             return
-        if layer.warns_of_lost_masks:
+        takes_masks = any(name.endswith("mask") for name in type(layer)._call_parameters)
+        if layer.warns_of_lost_masks and not takes_masks:
             warnings.warn(
                 f"{layer.describe()} takes a masked input but does not pass masks on; the layers "
                 "after it see the padding as data. Set supports_masking = True if it computes "

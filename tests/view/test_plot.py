@@ -140,7 +140,7 @@ def test_what_a_comparison_says_is_coloured():
     assert COLORS["added"][0] in source
     assert COLORS["removed"][0] in source
     assert COLORS["changed"][0] not in source
-    assert source.count("->") == 11
+    assert source.count("->") == 8
 
 
 def test_long_chains_are_drawn(tmp_path):

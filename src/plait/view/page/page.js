@@ -259,7 +259,7 @@
   if (model.trained < model.params) totals.push(`${model.trained.toLocaleString("en")} trained`);
   if (model.flops) totals.push(`${scaled(model.flops)} FLOPs per sample`);
   byId("name").textContent = model.name;
-  byId("totals").textContent = [model.kind, ...totals].join(" · ");
+  byId("totals").textContent = byId("totals").title = [model.kind, ...totals].join(" · ");
   byId("fold").hidden = !nested.length;
   if (boxes.length > MOST_UNFOLDED) for (const box of nested) folded.add(box.path);
   redraw();

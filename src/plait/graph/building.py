@@ -156,9 +156,12 @@ class Building:
             ShapeError: the fault is not in the weights, or another call needs them as they are.
         """
         layer = self._fresh.get(call.layer, call.layer)
-        shared = self.rebuilds and layer in self._settled
-        if not layer.built or not layer.variables or shared:
+        if not layer.built or not layer.variables:
             self._refuse(error)
+        if self.rebuilds and layer in self._settled:
+            name = layer.name
+            fix = f"give this call a layer of its own: replace('{name}@1', layer)"
+            self._refuse(ShapeError(f"{error.what} Another call needs its weights.", fix=fix))
         self._misfits.append(error)
         fresh = self._fresh[call.layer] = self.remake(layer, (args, kwargs))
         self.rebuilt.append((layer, fresh))

@@ -351,10 +351,10 @@ class Draft:
         if (args and isinstance(args[0], list | tuple)) or (listed and call.layer.merges):
             call.set_arguments((refs, *args[1:]), kwargs)
             return
-        whole = (args, {}) if any(isinstance(leaf, Ref) for leaf in tree.flatten(args)) else (
-            args, kwargs
-        )  # fmt: skip
-        places = [leaf for leaf in tree.flatten(whole) if isinstance(leaf, Ref)]
+        whole = (args, kwargs)
+        if len(refs) != len(call.inputs) and len(refs) == len(_refs(args)):
+            whole = (args, {})
+        places = _refs(whole)
         if len(refs) != len(places):
             raise GraphError(
                 f"{call.describe()} takes {len(places)} tensors; received {len(refs)}.",
@@ -511,16 +511,22 @@ def refreshed(graph: Graph, who: str) -> Graph:
     try:
         return Draft(graph, who).build()
     except ShapeError as error:
-        raise ShapeError(
+        wrapped = ShapeError(
             f"a model within {who} was edited so that it no longer fits: {error.what}",
             details=error.details,
             fix="undo that edit, and make it through this model: model.replace('inner/layer', ..., "
             "rebuild='downstream')",
-        ) from error
+        )
+        wrapped.located = True
+        raise wrapped from error
 
 
 def _clone(layer: Any, arguments: Any) -> Any:
     return layer.clone()
+
+
+def _refs(structure: Any) -> list[Ref]:
+    return [leaf for leaf in tree.flatten(structure) if isinstance(leaf, Ref)]
 
 
 def _times(count: int) -> str:

@@ -418,6 +418,7 @@ class Edit:
         models = [model for model, _ in drafts]
         names = [(layer, layer.name, new) for _, d in drafts for layer, new in d.renamed.items()]
         before = {model: model._snapshot() for model in models}
+        asked = {model: model._asked_names() for model in models}
         adopted: list[Model] = []
         try:
             for layer, _, name in names:
@@ -425,14 +426,14 @@ class Edit:
             for model, draft in drafts:
                 graph = draft.build(self.rebuild, remade)
                 adopted.append(model)
-                model._adopt(graph, draft.origins)
+                model._adopt(graph, asked[model], draft.origins)
             for layer, _, name in names:
                 check_rename(layer, name, but=models)
         except BaseException:
             for layer, name, _ in names:
                 layer._name = name
             for model in adopted:
-                model._restore(before[model])
+                model._restore(before[model], asked[model])
             for part, attributes in self._unbuilt.items():
                 vars(part).clear()
                 vars(part).update(attributes)
@@ -453,10 +454,10 @@ class Edit:
                     yield f"  {new.name}: {moved}"
         gone = self._removed.union(old for old, _ in [*self._replaced, *rebuilt])
         for model, draft in drafts:
-            left = set(draft.graph.layers) - set(model.graph.layers) - gone
+            stay = gone.union(model.graph.layers)
+            left = [n.layer for n in draft.graph.nodes if not n.is_input and n.layer not in stay]
             if left:
-                names = [layer.name for layer in draft.graph.layers if layer in left]
-                yield f"  no longer used: {', '.join(names)}"
+                yield f"  no longer used: {', '.join(dict.fromkeys(x.name for x in left))}"
 
 
 def is_glob(target: Any) -> bool:

@@ -51,10 +51,7 @@ class Edits:
             GraphError: there is none.
         """
         step = self._last(self.done, "undo")
-        for layer, old, _ in step.names:
-            layer._name = old
-        for model, before, _ in step.models:
-            model._restore(before)
+        _go([(layer, old) for layer, old, _ in step.names], [m[:2] for m in step.models])
         self.undone.append(self.done.pop())
         return step.words
 
@@ -65,10 +62,7 @@ class Edits:
             GraphError: there is none.
         """
         step = self._last(self.undone, "redo")
-        for layer, _, new in step.names:
-            layer._name = new
-        for model, _, after in step.models:
-            model._restore(after)
+        _go([(layer, new) for layer, _, new in step.names], [m[::2] for m in step.models])
         self.done.append(self.undone.pop())
         return step.words
 
@@ -76,3 +70,11 @@ class Edits:
         if not steps:
             raise GraphError(f"{self.who} has nothing to {what}.")
         return steps[-1]
+
+
+def _go(names: list[tuple[Any, str]], models: list[tuple[Any, ...]]) -> None:
+    asked = [model._asked_names() for model, _ in models]
+    for layer, name in names:
+        layer._name = name
+    for (model, snapshot), before in zip(models, asked, strict=True):
+        model._restore(snapshot, before)

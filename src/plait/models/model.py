@@ -101,19 +101,30 @@ class Model(Trainer, Editable, Parts, Layer):
         for layer in graph.layers:
             hold(self, layer)
 
-    def _adopt(self, graph: Graph, origins: Sequence[int | None]) -> None:
-        """Take the graph that an edit made; `origins` says which outputs were there before."""
-        before = self.output_names
+    def _adopt(
+        self, graph: Graph, before: Sequence[str], origins: Sequence[int | None]
+    ) -> None:
+        """Take the graph that an edit made.
+
+        Args:
+            graph: the graph.
+            before: the outputs' names until now.
+            origins: for each output, its position until now, None for a new one.
+        """
         self._set_graph(graph)
         self.objective.carry_over(before, self.output_names, origins)
+
+    def _asked_names(self) -> list[str]:
+        """Return the outputs' names, of the graph as it is, even if it no longer fits."""
+        return [] if self._graph is None else run.output_names(self._graph)
 
     def _snapshot(self) -> Any:
         """Return what `_restore` takes to put the graph and what is asked of it back."""
         return self._graph, self.objective, self.objective.settings()
 
-    def _restore(self, snapshot: Any) -> None:
+    def _restore(self, snapshot: Any, before: Sequence[str]) -> None:
+        """Take the graph and the rest of a snapshot; `before` are the outputs' names until now."""
         graph, objective, settings = snapshot
-        before = self.output_names
         self._set_graph(graph)
         self._restore_objective(objective, settings, before)
 

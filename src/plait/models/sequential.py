@@ -244,13 +244,15 @@ class Sequential(Model):
             hold(self, layer)
         self._set_chain()
 
+    def _asked_names(self) -> list[str]:
+        return [self._tensors[-1].name] if self._tensors else []
+
     def _snapshot(self) -> Any:
         stack = self._input, list(self._stack), list(self._tensors)
         return stack, self.objective, self.objective.settings()
 
-    def _restore(self, snapshot: Any) -> None:
+    def _restore(self, snapshot: Any, before: Sequence[str]) -> None:
         (source, stack, tensors), objective, settings = snapshot
-        before = self.output_names if self.has_graph else ()
         if tensors or not self._tensors:
             self._set_stack(source, stack, tensors)
         else:  # it saw data since: it stays built

@@ -91,10 +91,12 @@ class Objective:
         Args:
             before: the outputs' names until now.
             after: their names from now on.
-            origins: for each output now, its position until now, None for a new one; default: it
-                is the one of the same name.
+            origins: for each output now, its position until now, None for a new one; default: if
+                there are as many they are the same, else those of the same name are.
         """
-        if origins is None:
+        if origins is None and len(before) == len(after):
+            origins = range(len(after))
+        elif origins is None:
             origins = [before.index(name) if name in before else None for name in after]
         self._names = list(before)
         if list(before) != list(after):
@@ -201,7 +203,7 @@ class Objective:
         """
         given_losses = self.losses_by_position()
         needing = [index for index, loss in enumerate(given_losses) if loss is not None]
-        if isinstance(y_true, list | tuple) and len(needing) < len(self.names):
+        if not isinstance(y_true, Mapping) and len(needing) < len(self.names):
             flat = tree.flatten(y_true)
             if len(flat) == len(needing):
                 y_true = {self.names[i]: truth for i, truth in zip(needing, flat, strict=True)}

@@ -206,10 +206,10 @@ def test_source_of_branches():
     assert demo.residual().to_python().splitlines()[5:] == [
         'image = plait.Input((32, 32, 3), name="image")',
         'x = layers.Conv2D(64, 3, padding="same")(image)',
-        "x = layers.BatchNormalization()(x)",
+        "x = layers.BatchNormalization(momentum=0.9)(x)",
         'x = layers.Activation("relu")(x)',
         'x = layers.Conv2D(64, 3, padding="same")(x)',
-        "x = layers.BatchNormalization()(x)",
+        "x = layers.BatchNormalization(momentum=0.9)(x)",
         "y = layers.Conv2D(64, 1)(image)",
         "x = layers.Add()([x, y])",
         'x = layers.Activation("relu")(x)',

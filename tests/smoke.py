@@ -33,9 +33,7 @@ def test_build_train_and_predict():
     row = layers.LSTM(8)(ops.squeeze(image, -1))
     merged = layers.concatenate([layers.GlobalMaxPooling2D()(h), row])
     model = Model(image, {"digit": layers.Dense(10)(merged), "mean": ops.mean(h, axis=(1, 2, 3))})
-    model.compile(
-        "adam", {"digit": plait.losses.SparseCategoricalCrossentropy(from_logits=True)}
-    )
+    model.compile("adam", {"digit": plait.losses.SparseCategoricalCrossentropy(from_logits=True)})
     model.fit(x[:256, ..., None], {"digit": y[:256]}, epochs=1, verbose=0)
     assert model.predict(x_test[:5, ..., None], verbose=0)["digit"].shape == (5, 10)
 

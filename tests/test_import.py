@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import plait
 
 
@@ -34,12 +36,8 @@ def test_keras_is_plait():
 
 
 def test_unknown_name_suggests_another():
-    try:
-        plait.Sequental  # noqa: B018
-    except AttributeError as error:
-        assert "Did you mean 'Sequential'?" in str(error)
-    else:
-        raise AssertionError
+    with pytest.raises(AttributeError, match="Did you mean 'Sequential'"):
+        getattr(plait, "Sequental")
 
 
 def test_every_public_name_resolves():

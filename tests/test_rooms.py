@@ -46,9 +46,7 @@ def test_imports_point_upwards(path):
         return
     level = LEVEL[room_of(path)]
     too_low = [
-        room
-        for room in imported_rooms(ast.parse(path.read_text()))
-        if LEVEL.get(room, -1) > level
+        room for room in imported_rooms(ast.parse(path.read_text())) if LEVEL.get(room, -1) > level
     ]
     assert not too_low, f"{path.relative_to(ROOT)} imports {too_low} from below"
 

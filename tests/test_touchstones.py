@@ -1,4 +1,4 @@
-"""The three touchstone networks: as in Keras, number for number, and wrong ones with their fixes."""
+"""The three touchstone networks: as in Keras number for number, and wrong ones with their fix."""
 
 import keras
 import numpy as np

@@ -76,9 +76,7 @@ class PlaitError(Exception):
 
         Layers raise "cannot add ..."; whoever calls them knows their name and line.
         """
-        error = type(self)(
-            f"{who} {self.what}", details=self.details or details, fix=self.fix
-        )
+        error = type(self)(f"{who} {self.what}", details=self.details or details, fix=self.fix)
         error.located = True
         return error
 

@@ -128,13 +128,13 @@ def test_a_layer_output_is_ambiguous_after_two_calls():
     x = Input((4,))
     dense = layers.Dense(4)
     with pytest.raises(plait.NotBuiltError, match="was not called on a symbolic tensor"):
-        dense.output  # noqa: B018
+        dense.output
     y = dense(x)
     assert dense.output is y
     assert dense.input is x
     z = dense(y)
     with pytest.raises(plait.GraphError, match="called 2 times"):
-        dense.output  # noqa: B018
+        dense.output
     assert z.shape == (None, 4)
 
 
@@ -168,8 +168,12 @@ def test_pure_apply_with_jax():
     assert {path.split("/")[-1] for path in updates} == {"moving_mean", "moving_variance"}
     moved = [p for p in updates if not np.allclose(updates[p], state[p])]
     assert moved, "moving averages change in training"
-    np.testing.assert_array_equal(model.state()["dense/bias" if "dense/bias" in state else
-                                  next(p for p in state if p.endswith("bias"))], 0)
+    np.testing.assert_array_equal(
+        model.state()[
+            "dense/bias" if "dense/bias" in state else next(p for p in state if p.endswith("bias"))
+        ],
+        0,
+    )
     outputs, untouched = model.apply(state, a)
     assert untouched == {}
     np.testing.assert_allclose(outputs, model(a), rtol=1e-6)
@@ -226,7 +230,7 @@ class Nested(Model):
 def test_a_subclass_with_layers_in_lists_and_dicts():
     model = Nested()
     with pytest.raises(plait.NotBuiltError, match="has no graph"):
-        model.graph  # noqa: B018
+        model.graph
     model.build((None, 3))
     assert sorted(plait.core.walk.variables_by_path(model)) == [
         "blocks/0/bias",

@@ -22,7 +22,7 @@ def test_declared_and_deferred_input():
     deferred = Sequential([layers.Flatten(), layers.Dense(10)])
     assert not deferred.built
     with pytest.raises(plait.NotBuiltError, match="shape of its input is not known"):
-        deferred.output  # noqa: B018
+        deferred.output
     assert deferred(np.ones((3, 28, 28))).shape == (3, 10)
     assert deferred.input_shape == (None, 28, 28)
     assert [v.path for v in deferred.variables] == [

@@ -68,8 +68,8 @@ class Node:
     ) -> None:
         self.serial = next(_serial)
         self.layer = layer
-        self.args = args
-        self.kwargs = kwargs
+        # Copies: the caller may go on to change a list of tensors.
+        self.args, self.kwargs = tree.map_structure(lambda leaf: leaf, (args, kwargs))
         self.location = location
         self.live = True
         self.nested = layer.graph if getattr(layer, "has_graph", False) else None

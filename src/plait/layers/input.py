@@ -94,7 +94,7 @@ class InputLayer(Layer):
         return inputs
 
 
-def Input(  # noqa: N802
+def Input(
     shape: Any = None,
     batch_size: int | None = None,
     dtype: Any = None,

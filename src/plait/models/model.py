@@ -69,9 +69,7 @@ class Model(Trainer, Editable, Parts, Layer):
         self._graph: Graph | None = None
         if len(graph_arguments) == 1:
             missing = "outputs" if "inputs" in graph_arguments else "inputs"
-            raise GraphError(
-                f"Model '{self.name}' has no {missing}.", fix="Model(inputs, outputs)"
-            )
+            raise GraphError(f"Model '{self.name}' has no {missing}.", fix="Model(inputs, outputs)")
         if graph_arguments:
             self._captured = {
                 name: value
@@ -101,9 +99,7 @@ class Model(Trainer, Editable, Parts, Layer):
         for layer in graph.layers:
             hold(self, layer)
 
-    def _adopt(
-        self, graph: Graph, before: Sequence[str], origins: Sequence[int | None]
-    ) -> None:
+    def _adopt(self, graph: Graph, before: Sequence[str], origins: Sequence[int | None]) -> None:
         """Take the graph that an edit made.
 
         Args:
@@ -252,9 +248,7 @@ class Model(Trainer, Editable, Parts, Layer):
         """Print the layers, their outputs, parameters and cost; see `plait.view.summary`."""
         from plait.view.summary import summary
 
-        summary(
-            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range
-        )
+        summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
     def diff(self, other: Model) -> Diff:
         """Return what differs between this model and another; see `plait.diff`."""

@@ -232,9 +232,7 @@ class Sequential(Model):
         tensors = [graph.inputs[0], *(node.outputs[0] for node in chain)]
         self._set_stack(source and source.layer, [node.layer for node in chain], tensors)
 
-    def _set_stack(
-        self, source: Any, stack: list[Layer], tensors: list[SymbolicTensor]
-    ) -> None:
+    def _set_stack(self, source: Any, stack: list[Layer], tensors: list[SymbolicTensor]) -> None:
         for tensor in self._tensors:
             tensor.node.live = False  # type: ignore[union-attr]
         for tensor in tensors:
@@ -383,6 +381,3 @@ def _model_code(why: str) -> str:
         "       y = layers.concatenate([layers.Dense(16)(a), layers.Dense(16)(b)])\n"
         "       model = plait.Model([a, b], layers.Dense(1)(y))"
     )
-
-
-

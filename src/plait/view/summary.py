@@ -9,8 +9,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from plait.core.walk import trainable_flags
 from plait.core.variable import Variable
+from plait.core.walk import trainable_flags
 from plait.errors import ConfigError
 from plait.graph.graph import Graph
 from plait.graph.node import Node

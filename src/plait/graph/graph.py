@@ -293,9 +293,10 @@ def _ordered(inputs: list[SymbolicTensor], outputs: list[SymbolicTensor]) -> lis
         for parent in node.parents():
             if parent in depth:
                 depth[parent] = max(depth[parent], own + 1)
-    ordered = sorted(order, key=lambda node: (-depth[node], position[node]))
-    unused = [t.node for t in inputs if t.node is not None and t.node.is_input]
-    return ordered + [node for node in dict.fromkeys(unused) if node not in position]
+    for tensor in inputs:
+        if tensor.node is not None and tensor.node.is_input and tensor.node not in position:
+            position[tensor.node], depth[tensor.node] = -1, 0
+    return sorted(position, key=lambda node: (-depth[node], position[node]))
 
 
 def _ordered_layers(nodes: tuple[Node, ...]) -> list[Any]:

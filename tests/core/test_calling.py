@@ -163,7 +163,7 @@ def test_apply_is_pure():
     )
     np.testing.assert_array_equal(one, two)
     assert (np.asarray(one) != np.asarray(other)).any()
-    with pytest.raises(plait.ConfigError, match="no variable 'betta'. Did you mean 'beta'"):
+    with pytest.raises(plait.ConfigError, match=r"no variable 'betta'\. Did you mean 'beta'"):
         norm.apply({"betta": 1}, X)
 
 
@@ -510,7 +510,9 @@ def old_order(self, shape):
             r"shape first; received 'w'(.|\n)*name='w'",
         ),
         (
-            lambda: Model(x := Input((3,), batch_size=8, name="x"), layers.Dense(2)(x), name="m")(X),
+            lambda: Model(x := Input((3,), batch_size=8, name="x"), layers.Dense(2)(x), name="m")(
+                X
+            ),
             plait.ShapeError,
             r"^Model 'm' \([^)]*\): input 'x' \([^)]*\) expects \(8, 3\), received \(4, 3\)",
         ),

@@ -34,7 +34,11 @@ def pad_to_seven(x):
         (lambda x: x[:, None] - x[None], (None, 3), (None, None, 3)),
         (lambda x: jnp.arange(x.shape[1]) + x, (None, None), (None, None)),
         (pad_to_seven, (None, None), (None, None)),
-        (lambda x: {"a": x, "b": [x[:, 0], None]}, (None, 3), {"a": (None, 3), "b": [(None,), None]}),
+        (
+            lambda x: {"a": x, "b": [x[:, 0], None]},
+            (None, 3),
+            {"a": (None, 3), "b": [(None,), None]},
+        ),
         (lambda x: (x, x.astype("int32")), (8, 3), ((8, 3), (8, 3))),
         (lambda x: x, (None, 0), (None, 0)),
     ],

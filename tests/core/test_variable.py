@@ -182,7 +182,8 @@ def test_an_owner_is_asked():
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))])
 def test_copies(copied):
-    made, lazy = Variable([1.0, 2.0], name="m"), Variable(plait.initializers.GlorotUniform(), (3, 2))
+    made = Variable([1.0, 2.0], name="m")
+    lazy = Variable(plait.initializers.GlorotUniform(), (3, 2))
     twins = copied(made), copied(lazy)
     np.testing.assert_array_equal(twins[1], lazy)
     twins[0].assign([0.0, 0.0])

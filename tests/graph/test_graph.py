@@ -123,8 +123,7 @@ def named(nodes):
 
 def test_names_of_calls():
     graph = shared(plait).graph
-    assert sorted(graph.names.values()) == ["join", "own", *("shared", "shared@1", "shared@2"), *"xy"]
-    assert sum(name.startswith("shared") for name in graph.names.values()) == 3
+    assert set(graph.names.values()) == {"x", "y", "shared", "shared@1", "shared@2", "own", "join"}
     assert named(graph.nodes).count("shared") == 3
     assert len(graph.layers) == len(set(graph.layers)) == 5
 
@@ -264,7 +263,7 @@ def twice(name):
         (
             lambda: Graph(*far_away()),
             plait.GraphError,
-            r"'y' depends on input 'b' \(test_graph.py:\d+\).*\n  b -> d -> sum -> y\nFix: Model\(\[a",
+            r"'y' depends on input 'b' \(test_graph.py:\d+\).*\n  b -> d -> sum -> y\nFix: Model",
         ),
         (lambda: Graph(*twice("d")), plait.GraphError, r"named 'd'(.|\n)*name='d_2'"),
         (lambda: Graph([x := Input((2,), name="x"), x], x), plait.GraphError, "input 'x' twice"),

@@ -6,7 +6,8 @@ import re
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
-def test_code_blocks_run():
+def test_code_blocks_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
     assert len(blocks) >= 5
     names = {"__name__": "readme"}

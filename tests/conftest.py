@@ -1,4 +1,17 @@
+import gc
 import os
+
+import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory():
+    """Let go of what a file compiled: thousands of tests would keep gigabytes of it."""
+    yield
+    import jax
+
+    jax.clear_caches()
+    gc.collect()

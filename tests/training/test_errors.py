@@ -273,3 +273,30 @@ def test_training_asks_for_compile():
         with pytest.raises(plait.NotCompiledError, match="is not compiled"):
             call(X, Y)
     assert model.predict(X, verbose=0).shape == (20, 1)
+
+
+def test_objects_that_are_numbers_are_told_from_text():
+    model = one()
+    with pytest.raises(DataError, match=r"Fix: x\.astype\('float32'\)"):
+        model.fit(X.astype(object), Y)
+    with pytest.raises(DataError, match="samples that are None"):
+        model.fit(X, np.array([None, *Y[1:]], dtype=object))
+    with pytest.raises(DataError, match="turn text into numbers"):
+        model.fit(X, np.array(["a", *Y[1:]], dtype=object))
+
+
+def test_fit_refuses_an_unknown_verbose_and_validation_data_without_targets():
+    with pytest.raises(ConfigError, match="verbose is 'auto', 0, 1 or 2; received 'quiet'"):
+        one().fit(X, Y, verbose="quiet")
+    with pytest.raises(DataError, match=r"Fix: validation_data=\(x_val, y_val\)"):
+        one().fit(X, Y, validation_data=X)
+
+
+def test_metrics_names_are_those_of_evaluate():
+    model = two()
+    metrics = {"kind": ["accuracy"], "value": ["mae", "mae"]}
+    model.compile("sgd", {"kind": SPARSE, "value": "mse"}, metrics=metrics)
+    logs = model.evaluate([X, B], [Y, V], verbose=0, return_dict=True)
+    assert list(logs)[:4] == ["loss", "kind_loss", "value_loss", "kind_accuracy"]
+    assert model.metrics_names == list(logs)
+    assert len(logs) == 6

@@ -61,11 +61,21 @@ def _array(leaf: Any, what: str) -> Any:
     if np.dtype(leaf.dtype).kind not in "biufc" and not _is_small_float(leaf.dtype):
         raise DataError(
             f"{what} holds {_named(leaf.dtype)}, not numbers.",
-            fix="turn text into numbers first, and give every sample the same shape",
+            fix=_numbers_fix(leaf, what),
         )
     if len(leaf.shape) == 0:
         raise DataError(f"{what} is a single number, not an array of samples.", fix="pass an array")
     return leaf
+
+
+def _numbers_fix(leaf: Any, what: str) -> str:
+    if np.dtype(leaf.dtype).kind == "O" and isinstance(leaf, np.ndarray):
+        kinds = {type(value) for value in leaf.flat}
+        if kinds and all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds):
+            return f"{what}.astype('float32'): its objects are numbers"
+        if type(None) in kinds:
+            return "leave out or fill in the samples that are None"
+    return "turn text into numbers first, and give every sample the same shape"
 
 
 def _from_anything(leaf: Any, what: str) -> np.ndarray:

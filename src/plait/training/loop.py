@@ -88,6 +88,11 @@ class Trainer(Steps):
         validation = None
         if validation_data is not None:
             vx, vy, vw = data.unpack_validation(validation_data)
+            if vy is None and y is not None and isinstance(vx, np.ndarray):
+                raise DataError(
+                    f"validation_data is one array {vx.shape}: it has no targets.",
+                    fix="validation_data=(x_val, y_val)",
+                )
             size = validation_batch_size or batch_size
             validation = self._source(vx, vy, vw, size, validation_steps)
         history = History()
@@ -180,6 +185,10 @@ class Trainer(Steps):
         epochs: int = 1,
         initial_epoch: int = 0,
     ) -> CallbackList:
+        if verbose not in ("auto", 0, 1, 2):
+            raise ConfigError(
+                f"verbose is 'auto', 0, 1 or 2; received {verbose!r}.", fix="verbose=0"
+            )
         level = 1 if verbose == "auto" else int(verbose)
         if isinstance(callbacks, CallbackList):
             return callbacks

@@ -369,13 +369,13 @@ class Objective:
             found += [*target.metrics, *target.weighted_metrics]
         return list({id(metric): metric for metric in found}.values())
 
-    def results(self) -> dict[str, Any]:
-        """Return name -> value of every metric."""
-        found: dict[str, Any] = {"loss": self.loss_tracker.result()}
+    def named_metrics(self) -> dict[str, Any]:
+        """Return every metric by the name that its value has in the logs."""
+        found: dict[str, Any] = {"loss": self.loss_tracker}
         targets = self.targets or []
         for target in targets:
             if target.tracker is not None:
-                found[target.tracker.name] = target.tracker.result()
+                found[target.tracker.name] = target.tracker
         several = len(targets) > 1
         for attribute in ("metrics", "weighted_metrics"):
             for target in targets:
@@ -384,7 +384,14 @@ class Objective:
                     name = prefix + metric.name
                     if name in found and attribute == "weighted_metrics":
                         name = f"{prefix}weighted_{metric.name}"
-                    _add_result(found, name, metric.result())
+                    found[_unused(name, found)] = metric
+        return found
+
+    def results(self) -> dict[str, Any]:
+        """Return name -> value of every metric."""
+        found: dict[str, Any] = {}
+        for name, metric in self.named_metrics().items():
+            _add_result(found, name, metric.result())
         return found
 
 
@@ -414,11 +421,15 @@ def _add_result(found: dict[str, Any], name: str, result: Any) -> None:
         for key, value in result.items():
             _add_result(found, str(key), value)
         return
+    found[_unused(name, found)] = result
+
+
+def _unused(name: str, found: Mapping[str, Any]) -> str:
     unique, count = name, 0
     while unique in found:
         count += 1
         unique = f"{name}_{count}"
-    found[unique] = result
+    return unique
 
 
 def _listed(value: Any) -> list[Any]:

@@ -140,8 +140,10 @@ class Steps:
 
     @property
     def metrics_names(self) -> list[str]:
-        """The names of the metrics."""
-        return [metric.name for metric in self.metrics]
+        """The names of the values that `evaluate` returns, in their order."""
+        named = self.objective.named_metrics() if self.compiled else {}
+        compiled = {id(metric) for metric in named.values()}
+        return [*named, *(metric.name for metric in self.metrics if id(metric) not in compiled)]
 
     def reset_metrics(self) -> None:
         """Set every metric back to its beginning."""

@@ -40,6 +40,14 @@ def test_unknown_name_suggests_another():
         getattr(plait, "Sequental")
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"), [("GradientTape", "value_and_grad"), ("reduce_mean", "plait.ops.mean")]
+)
+def test_names_of_tensorflow_say_what_to_use(name, instead):
+    with pytest.raises(AttributeError, match=instead):
+        getattr(plait, name)
+
+
 def test_every_public_name_resolves():
     for name in plait.__all__:
         assert getattr(plait, name) is not None

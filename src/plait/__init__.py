@@ -132,6 +132,20 @@ _NAMES = {
 }
 
 
+# what code written for TensorFlow's own namespace uses instead
+_INSTEAD = {
+    "GradientTape": "plait.value_and_grad(loss_function, variables)",
+    "constant": "plait.ops.convert_to_tensor",
+    "convert_to_tensor": "plait.ops.convert_to_tensor",
+    "data": "arrays, a generator of batches or plait.utils.PyDataset",
+    "function": "nothing: steps are compiled already",
+    "matmul": "plait.ops.matmul",
+    "nn": "plait.layers, plait.activations or plait.ops",
+    "reduce_max": "plait.ops.max",
+    "reduce_mean": "plait.ops.mean",
+    "reduce_sum": "plait.ops.sum",
+}
+
 _alias.install()
 
 
@@ -146,6 +160,8 @@ def __getattr__(name: str) -> Any:
         from plait.errors import did_you_mean
 
         hint = did_you_mean(name, [*_ROOMS, *_NAMES])
+        if name in _INSTEAD:
+            hint = f" Use {_INSTEAD[name]}."
         raise AttributeError(f"plait has no attribute {name!r}.{hint}")
     globals()[name] = value
     return value

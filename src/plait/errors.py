@@ -114,10 +114,16 @@ class ModelWarning(UserWarning):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the closest known name, or an empty string."""
+    """Return " Did you mean 'x'?" for the closest known name, or an empty string.
+
+    A name with all the words of `name` comes first: "sparse_crossentropy" and "f1" are short for
+    "sparse_categorical_crossentropy" and "f1_score".
+    """
     import difflib
 
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names, words = list(known), set(name.split("_"))
+    longer = sorted((other for other in names if words < set(other.split("_"))), key=len)
+    close = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

@@ -454,3 +454,12 @@ def test_refuses_classes_and_weights_that_do_not_fit():
         metrics.Precision(class_id=3).update_state(np.zeros((4, 2)), np.zeros((4, 2)))
     with pytest.raises(ShapeError, match=r"weights of shape \(3,\)"):
         metrics.AUC().update_state(np.zeros((4, 2)), np.zeros((4, 2)), np.ones(3))
+
+
+def test_unknown_names():
+    for name, meant in (("f1", "f1_score"), ("acuracy", "accuracy")):
+        with pytest.raises(ConfigError, match=f"Did you mean '{meant}'") as caught:
+            metrics.get(name)
+        assert "confusion_metric" not in str(caught.value)
+    with pytest.raises(ConfigError, match="Did you mean 'sparse_categorical_crossentropy'"):
+        losses.get("sparse_crossentropy")

@@ -46,6 +46,8 @@ _CLASSES = {
     for name, value in vars(family).items()
     if isinstance(value, type) and issubclass(value, Metric) and value.__module__ == family.__name__
 }
+for _base in ("ConfusionMetric", "ConstrainedMetric", "MeanMetricWrapper"):
+    del _CLASSES[_base]  # bases: nobody means one by its name
 _TABLE = _CLASSES | {naming.snake_case(name): value for name, value in _CLASSES.items()}
 for _short, _long in {
     "bce": "BinaryCrossentropy",

@@ -236,12 +236,6 @@ def test_several_inputs_and_none():
     np.testing.assert_array_equal(Model(x, listed([x, None]))(X), X)
 
 
-def test_nothing_returned():
-    nothing = made(lambda self, inputs: None)
-    assert nothing(X) is None
-    assert nothing(Input((3,))) is None
-
-
 # -- building -------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -257,6 +258,10 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     scope.compute_dtype = layer.compute_dtype if layer.autocast else None
     try:
         outputs = layer.call(*args, **kwargs)
+        if outputs is None and not layer.routes_masks:
+            raise ArgumentTypeError(
+                "returned nothing from call().", fix="end call() with: return outputs"
+            )
         if layer.activity_regularizer is not None:
             _regularize_activity(layer, scope, outputs)
     finally:
@@ -393,13 +398,18 @@ def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
 
 def _arrays_first(layer: Layer, args: Args) -> Args:
     """Return the arguments with numbers written out as the input made an array."""
-    if not args or any(is_array(leaf) for leaf in tree.flatten(args[0])):
+    from plait.core.layer import Layer
+
+    if not args:
+        return args
+    if any(is_array(leaf) for leaf in tree.flatten(args[0])):
+        _refuse_objects(layer, args)
         return args
     first = args[0]
     numbers = [leaf for leaf in tree.flatten(first) if isinstance(leaf, int | float)]
     if isinstance(first, list | tuple) and numbers:
         return (np.asarray(first), *args[1:])
-    if first is None or isinstance(first, int | float | str | bytes):
+    if first is None or isinstance(first, int | float | str | bytes | type | Layer | FunctionType):
         shown = repr(first) if not isinstance(first, str) else f"the text {first!r}"
         who = layer.describe(user_location())
         raise ArgumentTypeError(
@@ -407,6 +417,16 @@ def _arrays_first(layer: Layer, args: Args) -> Args:
             fix=f"{layer.name}(np.asarray(...)), or {layer.name}(plait.Input(shape=...))",
         )
     return args
+
+
+def _refuse_objects(layer: Layer, args: Args) -> None:
+    for leaf in tree.flatten(args[0]):
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "OSU":
+            raise ArgumentTypeError(
+                f"{layer.describe(user_location())} takes arrays of numbers; received one of "
+                f"{leaf.dtype}.",
+                fix="x.astype('float32')",
+            )
 
 
 def _take_back(variables: list[Variable]) -> None:
@@ -425,7 +445,10 @@ def _compile(layer: Layer, variables: list[Variable], call: Any) -> Any:
             lambda leaf: next(remaining) if leaf is _ARRAY else leaf, template
         )
         with Scope(
-            dict(zip(variables, values, strict=True)), rng=jax.random.key(seed), step=step
+            dict(zip(variables, values, strict=True)),
+            rng=jax.random.key(seed),
+            step=step,
+            closed=True,
         ) as scope:
             for array, mask in zip(arrays, array_masks, strict=True):
                 if mask is not None:

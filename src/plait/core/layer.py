@@ -7,6 +7,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+import jax
+import numpy as np
+
 from plait.core import calling, dtypes, naming, registry
 from plait.core.registry import Configurable, captured, deserialize, serialize
 from plait.core.scope import current_scope
@@ -159,6 +162,12 @@ class Layer(Weights, Configurable):
     def __setattr__(self, name: str, value: Any) -> None:
         if "_variables" not in self.__dict__ and isinstance(value, Layer | Variable):
             _require_super(type(self))
+        held = self.__dict__.get(name)
+        if isinstance(held, Variable) and isinstance(value, np.ndarray | jax.Array):
+            raise ConfigError(
+                f"{self.describe()}: an array cannot take the place of variable '{name}'.",
+                fix=f"layer.{name}.assign(value)",
+            )
         same = name in self.__dict__ and self.__dict__[name] is value
         super().__setattr__(name, value)
         if not same:
@@ -217,6 +226,13 @@ class Layer(Weights, Configurable):
         """
         if "_variables" not in self.__dict__:
             _require_super(type(self))
+        scope = current_scope()
+        if scope is not None and scope.closed:
+            raise ConfigError(
+                f"{self.describe()} is made inside call(): it would be new at every call, and "
+                "never be trained.",
+                fix="make it in __init__ or build: self.dense = layers.Dense(8)",
+            )
         if overwrite_with_gradient:
             raise ConfigError("overwrite_with_gradient=True is not supported.")
         if isinstance(shape, str):

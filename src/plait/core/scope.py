@@ -31,6 +31,7 @@ class Scope:
         rng: the key from which layers draw; None for none.
         step: a number, possibly traced, that makes the draws of each step new.
         training: what layers take `training` to be when nobody says.
+        closed: all variables exist; a layer that makes one is not part of what is traced.
         abstract: variables without a value here read as zeros and are never initialized; used to
             infer shapes.
 
@@ -47,11 +48,13 @@ class Scope:
         step: Any = 0,
         training: bool | None = None,
         abstract: bool = False,
+        closed: bool = False,
     ) -> None:
         self.values: dict[Variable, Any] = dict(values or {})
         self.changed: dict[Variable, Any] = {}
         self.losses: list[Any] = []
         self.rng, self.step, self.training, self.abstract = rng, step, training, abstract
+        self.closed = closed
         self.compute_dtype: str | None = None
         self.path: list[Layer] = []
         self._masks: dict[int, tuple[Any, Any]] = {}
@@ -121,6 +124,7 @@ class Scope:
             step=self.step,
             training=self.training,
             abstract=self.abstract,
+            closed=self.closed,
         )
         child.path, child._draws, child._labels = self.path, self._draws, self._labels
         child.compute_dtype = self.compute_dtype

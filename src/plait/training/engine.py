@@ -235,7 +235,7 @@ class Engine:
         def step(state: list[Any], data: Any, seed: Any, number: Any) -> Any:
             self._traced = True
             values = dict(zip(variables, state, strict=True))
-            with Scope(values, rng=jax.random.key(seed), step=number) as scope:
+            with Scope(values, rng=jax.random.key(seed), step=number, closed=True) as scope:
                 result = method(pack(unpack(data)))
             if kind != "predict":
                 names[:] = [*result]

@@ -14,7 +14,7 @@ class MadeInCall(layers.Layer):
 
 class Forgetful(layers.Layer):
     def call(self, inputs):
-        inputs + 1  # noqa: B018
+        inputs + 1
 
 
 def test_a_layer_made_in_call_is_refused():

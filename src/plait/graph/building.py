@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from plait.errors import GraphError, ShapeError
+from plait.errors import GraphError, ShapeError, user_location
 from plait.graph import tree
 from plait.graph.node import Node, call_layer, describe_layer
 from plait.graph.tensor import SymbolicTensor
@@ -96,13 +96,14 @@ class Building:
     Args:
         who: how errors name the model.
         rebuilds: whether layers that no longer fit are made anew.
-        remake: makes one anew, given the layer and its arguments.
+        remake: makes one anew, given the layer and its arguments; None: the first that does not fit
+            is the error.
 
     Attributes:
         rebuilt: pairs of layers that no longer fitted and those made in their place.
     """
 
-    def __init__(self, who: str, rebuilds: bool, remake: Remake) -> None:
+    def __init__(self, who: str, rebuilds: bool, remake: Remake | None) -> None:
         self.who, self.rebuilds, self.remake = who, rebuilds, remake
         self.values: dict[Ref, SymbolicTensor] = {}
         self.rebuilt: list[tuple[Any, Any]] = []
@@ -156,7 +157,8 @@ class Building:
             ShapeError: the fault is not in the weights, or another call needs them as they are.
         """
         layer = self._fresh.get(call.layer, call.layer)
-        if not layer.built or not layer.variables:
+        error = _seen_from(call, layer, error)
+        if self.remake is None or not layer.built or not layer.variables:
             self._refuse(error)
         if self.rebuilds and layer in self._settled:
             name = layer.name
@@ -168,7 +170,7 @@ class Building:
         try:
             return call_layer(fresh, args, kwargs)
         except ShapeError as still:
-            self._refuse(still)
+            self._refuse(_seen_from(call, fresh, still))
 
     def _refuse(self, error: ShapeError) -> NoReturn:
         if not self._misfits:
@@ -189,8 +191,19 @@ class Building:
             ShapeError: layers do not fit and were not to be rebuilt.
         """
         if self._misfits and not self.rebuilds:
-            fix = "rebuild='downstream' makes exactly these anew, with new weights"
+            fix = "rebuild='downstream' makes exactly these anew; what still fits in them is kept"
             raise self._all_misfits(self._misfits, fix)
+
+
+def _seen_from(call: Call, layer: Any, error: ShapeError) -> ShapeError:
+    """Return an error of a call made anew that names the line of the call it stands for."""
+    here = describe_layer(layer, user_location())
+    if call.location is None or not error.what.startswith(here):
+        return error
+    what = call.describe() + error.what.removeprefix(here)
+    seen = ShapeError(what, details=error.details, fix=error.fix)
+    seen.located = True
+    return seen
 
 
 def _alike(left: SymbolicTensor, right: SymbolicTensor) -> bool:

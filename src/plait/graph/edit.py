@@ -217,6 +217,14 @@ class Draft:
             )
         return calls[number], int(parts["output"]) if parts["output"] else None
 
+    def layers(self) -> list[tuple[str, Any]]:
+        """Return (name, layer) of every layer, inputs left out."""
+        return [
+            (name, layer)
+            for name, layer in self._layers.items()
+            if self._calls[layer][0].tensors is None
+        ]
+
     def calls_of(self, layer: Any) -> list[Call]:
         """Return every call of a layer."""
         return list(self._calls.get(layer, ()))
@@ -452,13 +460,14 @@ class Draft:
         Args:
             rebuild: ``"downstream"``: layers whose weights no longer fit are made anew; None: they
                 are an error.
-            remake: makes one anew, given the layer and its arguments; default: a clone.
+            remake: makes one anew, given the layer and its arguments; default: nothing does, and
+                the first that does not fit is the error.
 
         Raises:
             GraphError: a cycle, an output that is not connected, two layers of one name.
             ShapeError: shapes that do not fit; every layer that no longer fits is named.
         """
-        building = Building(self.who, rebuild == "downstream", remake or _clone)
+        building = Building(self.who, rebuild == "downstream", remake)
         for call in self._ordered():
             building.evaluate(call)
         building.finish()
@@ -519,10 +528,6 @@ def refreshed(graph: Graph, who: str) -> Graph:
         )
         wrapped.located = True
         raise wrapped from error
-
-
-def _clone(layer: Any, arguments: Any) -> Any:
-    return layer.clone()
 
 
 def _refs(structure: Any) -> list[Ref]:

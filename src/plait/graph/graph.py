@@ -171,34 +171,32 @@ class Graph:
             stack += [(after, [*path, names[after]]) for after in reversed(following[node])]
 
     def branches(self) -> list[str]:
-        """Return why the graph is no chain, one line a reason; empty if it is one."""
+        """Return why the graph is no chain, one line a reason, in its order; empty if it is one."""
         names = self.names
         reasons = []
         if len(self.inputs) > 1:
             reasons.append(f"{len(self.inputs)} inputs: {_listed(self.inputs)}")
         if len(self.outputs) > 1:
             reasons.append(f"{len(self.outputs)} outputs: {_listed(self.outputs)}")
-        users: dict[SymbolicTensor, list[str]] = {}
+        users: dict[SymbolicTensor, list[str]] = {tensor: [] for tensor in self.inputs}
         calls: dict[int, list[str]] = {}
         for node in self.nodes:
             for tensor in dict.fromkeys(node.inputs):
                 users.setdefault(tensor, []).append(names[node])
             calls.setdefault(id(node.layer), []).append(names[node])
+        for node in self.nodes:
+            name = names[node]
             if len(node.inputs) > 1:
-                reasons.append(
-                    f"{names[node]} takes {len(node.inputs)} tensors: {_listed(node.inputs)}"
-                )
+                reasons.append(f"{name} takes {len(node.inputs)} tensors: {_listed(node.inputs)}")
             elif node.inputs and not node.is_plain:
-                reasons.append(f"{names[node]} is called with more than its input")
+                reasons.append(f"{name} is called with more than its input")
             if len(node.outputs) > 1:
-                reasons.append(f"{names[node]} returns {len(node.outputs)} tensors")
-        for tensor, used in users.items():
-            if len(used) > 1:
-                reasons.append(f"{tensor.name} is used by {', '.join(used)}")
-        for shared in calls.values():
-            if len(shared) > 1:
-                reasons.append(f"{shared[0]} is called {len(shared)} times")
-        return reasons
+                reasons.append(f"{name} returns {len(node.outputs)} tensors")
+            if calls[id(node.layer)][1:] and calls[id(node.layer)][0] == name:
+                reasons.append(f"{name} is called {len(calls[id(node.layer)])} times")
+            reasons += _shared(users, node.outputs)
+        given = [tensor for tensor in self.inputs if tensor.node not in names]
+        return [*reasons, *_shared(users, given)]
 
     def __reduce__(self) -> Any:
         from plait.graph.flat import flatten, restore
@@ -220,6 +218,14 @@ class Graph:
 
 def _listed_shapes(node: Node) -> str:
     return ", ".join(map(str, node.output_shapes))
+
+
+def _shared(users: dict[SymbolicTensor, list[str]], tensors: Iterable[SymbolicTensor]) -> list[str]:
+    return [
+        f"{tensor.name} is used by {', '.join(users[tensor])}"
+        for tensor in tensors
+        if len(users.get(tensor, ())) > 1
+    ]
 
 
 def _listed(tensors: Iterable[SymbolicTensor]) -> str:

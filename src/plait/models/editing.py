@@ -59,7 +59,7 @@ class Edit:
                 fix="rebuild='downstream' makes layers whose weights no longer fit anew",
             )
         self.model, self.rebuild = model, rebuild
-        self._verbs: list[tuple[str, tuple[Any, ...]]] = []
+        self._verbs: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._drafts: dict[int, tuple[Model, Draft]] = {}
         self._replaced: list[tuple[Layer, Layer]] = []
         self._removed: set[Layer] = set()
@@ -77,8 +77,8 @@ class Edit:
     def log(self) -> list[str]:
         """What was done, one line a verb."""
         return [
-            f"{verb}({', '.join(_shown(part) for part in parts if part is not None)})"
-            for verb, parts in self._verbs
+            f"{verb}({', '.join([*map(_shown, parts), *_shown_named(named)])})"
+            for verb, parts, named in self._verbs
         ]
 
     # -- finding ----------------------------------------------------------------------------
@@ -149,19 +149,22 @@ class Edit:
         return found
 
     def _called_layers(self, pattern: str) -> Iterator[tuple[str, Layer, Draft]]:
-        paths: dict[Layer, str] = {self.model: ""}
-        for model in [layer for _, layer in walk(self.model) if _has_graph(layer)]:
-            if model not in paths:
-                continue
-            draft = self._draft(model)  # type: ignore[arg-type]
-            for layer in draft.graph.layers:
-                path = f"{paths[model]}/{layer.name}".lstrip("/")
-                if layer in paths:
+        stack: list[tuple[str, Any]] = [("", self.model)]
+        seen: set[Layer] = {self.model}
+        while stack:
+            prefix, model = stack.pop()
+            draft = self._draft(model)
+            within = []
+            for name, layer in draft.layers():
+                path = prefix + name
+                if layer in seen:
                     continue
-                paths[layer] = path
-                called = layer in draft and draft.call(layer).tensors is None
-                if called and matches(pattern, path, layer):
+                seen.add(layer)
+                if matches(pattern, path, layer):
                     yield path, layer, draft
+                if _has_graph(layer):
+                    within.append((f"{path}/", layer))
+            stack += reversed(within)
 
     def _copies(self, layer: Layer, count: int) -> list[Layer]:
         """Return the layer for one place; for several places, a copy for each."""
@@ -267,7 +270,7 @@ class Edit:
             places = [self._at(target)]
         for draft, place in places:
             self._remove(draft, place, None if keep is None else self._same(draft, keep))
-        self._note("remove", target, keep)
+        self._note("remove", target, **({} if keep is None else {"keep": keep}))
 
     def _remove(self, draft: Draft, place: Any, keep: Any = None) -> None:
         layer = draft.call(place).layer
@@ -344,7 +347,7 @@ class Edit:
         if not isinstance(draft.outputs, Mapping) and draft.name(ref.call.layer) != name:
             ref = draft.add(self._new(Identity(name=name)), ref)
         draft.add_output(name, ref)
-        self._note("add_output", name, at)
+        self._note("add_output", name, at=at)
 
     def remove_output(self, target: Any) -> None:
         """Take an output away, by its name or by the layer that makes it.
@@ -397,8 +400,8 @@ class Edit:
         self._note("replace_layers", pattern, function)
         return changed
 
-    def _note(self, verb: str, *parts: Any) -> None:
-        self._verbs.append((verb, parts))
+    def _note(self, verb: str, *parts: Any, **named: Any) -> None:
+        self._verbs.append((verb, parts, named))
 
     # -- the end ----------------------------------------------------------------------------
 
@@ -507,6 +510,10 @@ def _keep_weights(old: Layer, new: Layer) -> str:
     parts = [f"kept {', '.join(kept)}"] if kept else []
     parts += [f"new {', '.join(fresh)}"] if fresh else []
     return "; ".join(parts)
+
+
+def _shown_named(named: Mapping[str, Any]) -> list[str]:
+    return [f"{name}={_shown(part)}" for name, part in named.items()]
 
 
 def _shown(part: Any) -> str:

@@ -103,6 +103,11 @@ def test_layers_and_weights_come_in_keras_order(build):
     ours, theirs = build(plait), build(keras)
     assert [layer.name for layer in ours.layers] == [layer.name for layer in theirs.layers]
     assert [v.shape for v in ours.weights] == [tuple(v.shape) for v in theirs.weights]
+
+
+@pytest.mark.parametrize("build", [several, shared, nested])
+def test_with_keras_weights_they_compute_the_same(build):
+    ours, theirs = build(plait), build(keras)
     theirs.set_weights(ours.get_weights())
     rng = np.random.default_rng(0)
     given = [rng.normal(size=(2, *t.shape[1:])).astype("float32") for t in ours.inputs]

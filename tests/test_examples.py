@@ -22,7 +22,12 @@ LEAST = {
     "custom_loop": {"accuracy": 0.9},
     "gan": {"told_apart": 0.5},
     "edit_surgery": {"with gelu": 0.8, "even": 0.9, "undone": 1.0},
-    "edit_parts": {"cut_agrees": 1.0, "zero_accuracy": 0.8, "merge_agrees": 1.0, "copy_is_apart": 1.0},
+    "edit_parts": {
+        "cut_agrees": 1.0,
+        "zero_accuracy": 0.8,
+        "merge_agrees": 1.0,
+        "copy_is_apart": 1.0,
+    },
 }
 
 

@@ -45,6 +45,7 @@ class Draft:
         self.rebuilt: list[tuple[Any, Any]] = []
         self._calls: dict[Any, list[Call]] = {}
         self._layers: dict[str, Any] = {}
+        self._numbers: dict[str, int] = {}  # by name, the first number that may be free
         refs: dict[SymbolicTensor, Ref] = {}
         for tensor in graph.inputs:
             if tensor.node is None or not tensor.node.is_input:
@@ -89,9 +90,10 @@ class Draft:
         self.renamed[layer] = name
 
     def _free(self, name: str) -> str:
-        count = 1
+        count = self._numbers.get(name, 1)
         while f"{name}_{count}" in self._layers:
             count += 1
+        self._numbers[name] = count
         return f"{name}_{count}"
 
     def _check_name(self, layer: Any) -> None:

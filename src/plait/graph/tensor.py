@@ -182,11 +182,6 @@ for _operator, _name in {"neg": "negative", "abs": "absolute", "invert": "logica
     setattr(SymbolicTensor, f"__{_operator}__", lambda self, _name=_name: _operate(_name, self))
 
 
-def is_symbolic(value: Any) -> bool:
-    """Return whether a value is a symbolic tensor."""
-    return isinstance(value, SymbolicTensor)
-
-
 def any_symbolic(*structures: Any) -> bool:
     """Return whether a symbolic tensor is anywhere in nested arguments."""
     stack = list(structures)

@@ -42,7 +42,6 @@ class Steps:
         self.compiled = False
         self.stop_training = False
         self.run_eagerly = False
-        self._compile_arguments: dict[str, Any] = {}
         self._engine = Engine(self)  # type: ignore[arg-type]
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -98,13 +97,6 @@ class Steps:
         self.objective = objective
         self.run_eagerly = run_eagerly
         self.compiled = True
-        self._compile_arguments = {
-            "optimizer": chosen,
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
         self._engine = Engine(self)  # type: ignore[arg-type]
         self._look_over()
 
@@ -259,7 +251,7 @@ def _held(owner: Any, kind: type) -> list[Any]:
     """Return the objects of a kind that attributes hold, also in lists and dicts."""
     found = []
     for name, value in vars(owner).items():
-        if name in ("_captured", "objective", "_compile_arguments"):
+        if name in ("_captured", "objective"):
             continue
         leaves = tree.flatten(value) if isinstance(value, list | tuple | dict) else [value]
         found += [leaf for leaf in leaves if isinstance(leaf, kind)]

@@ -109,6 +109,10 @@ class NotCompiledError(PlaitError, ValueError):
     """Training was asked of a model that was not compiled."""
 
 
+class FileError(PlaitError, OSError, ValueError):
+    """A file that cannot be written or read, or does not hold what it should."""
+
+
 class ModelWarning(UserWarning):
     """Something in a model that was compiled looks wrong; see `plait.check`."""
 
@@ -136,6 +140,7 @@ for _error in (
     ArgumentTypeError,
     NotBuiltError,
     NotCompiledError,
+    FileError,
     ModelWarning,
 ):
     _error.__module__ = "plait"

@@ -98,7 +98,7 @@ class CheckedSource:
         if family == "sparse":
             options = loss._fn_kwargs  # type: ignore[union-attr]
             axis = options.get("axis", -1)
-            self._check_one_number(name, true, pred, axis)
+            self._check_one_number(name, tuple(target.shape), pred, axis)
             self._check_labels(name, target, pred[axis], options.get("ignore_class"))
             return
         try:
@@ -137,13 +137,14 @@ class CheckedSource:
             fix=fix,
         )
 
-    def _check_one_number(self, name: str, true: Shape, pred: Shape, axis: int) -> None:
+    def _check_one_number(self, name: str, given: Shape, pred: Shape, axis: int) -> None:
         positions = list(pred)
         positions.pop(axis)
+        true = (None, *given[1:])
         if true in (tuple(positions), (*positions, 1)):
             return
         if len(pred) > 2 and true in ((None,), (None, 1)):
-            self._raise_per_position(name, pred, true)
+            self._raise_per_position(name, pred, given)
         raise ShapeError(
             f"output '{name}' is {pred}, so it takes class numbers {tuple(positions)}; its targets "
             f"are {true}.",

@@ -9,7 +9,7 @@ others alone.
 from __future__ import annotations
 
 import random as _python_random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -35,6 +35,31 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(seed % 2**32)
     _stream = np.random.default_rng(seed)
     _base, _calls = None, 0
+
+
+def get_state() -> dict[str, Any]:
+    """Return what `set_state` needs to draw the same from here on: Python's, NumPy's and plait's.
+
+    It is made of numbers, strings, arrays, and lists and dicts of them.
+    """
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": list(_python_random.getstate()),
+        "numpy": [name, keys, *rest],
+        "stream": _stream.bit_generator.state,
+        "base": _base,
+        "calls": _calls,
+    }
+
+
+def set_state(state: Mapping[str, Any]) -> None:
+    """Go on drawing where `get_state` was called."""
+    global _base, _calls
+    version, words, gauss = state["python"]
+    _python_random.setstate((version, tuple(words), gauss))
+    np.random.set_state(tuple(state["numpy"]))
+    _stream.bit_generator.state = state["stream"]
+    _base, _calls = state["base"], state["calls"]
 
 
 def next_seed() -> int:

@@ -111,6 +111,20 @@ class Callback:
     def on_predict_end(self, logs: Logs | None = None) -> None:
         """Do something when `predict` ends."""
 
+    def get_state(self) -> Any:
+        """Return what `set_state` needs to go on from here; None: there is nothing.
+
+        That is made of numbers, strings, None, arrays, and lists and dicts of them. Checkpoints of
+        ``fit(resume=...)`` keep it, after a step or after the last hook of an epoch.
+        """
+
+    def set_state(self, state: Any) -> None:
+        """Take what `get_state` returned in a run that was killed.
+
+        It comes after `on_train_begin`, and after the `on_epoch_begin` of an epoch that the killed
+        run was in.
+        """
+
     def on_abort(self) -> None:
         """Let go of what is open: an exception ends the run, and no other hook follows."""
 

@@ -15,7 +15,7 @@ from plait.errors import DataError, ShapeError
 from plait.graph import tree
 from plait.graph.tensor import Shape, SymbolicTensor
 from plait.losses.shapes import check_paired
-from plait.training.data import Batch, Source
+from plait.training.data import Batch, Position, Source
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -59,6 +59,30 @@ class CheckedSource:
             if self._model.computes:
                 self._check(batch)
             yield batch
+
+    def peek(self) -> Batch:
+        """Return a batch to look at, without taking it.
+
+        Raises:
+            DataError: a wrong number, name or label.
+            ShapeError: a shape that does not fit.
+        """
+        batch = self._source.peek()
+        if self._model.computes:
+            self._check(batch)
+        return batch
+
+    def position(self, done: int | None = None) -> Position:
+        """Return where the data stand after `done` batches of this epoch; None: it is over."""
+        return self._source.position(done)
+
+    def resume(self, position: Position, done: int) -> None:
+        """Let the next epoch go on where another run stood after `done` of its batches."""
+        self._source.resume(position, done)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what must be the same for a run to go on with these data, in words."""
+        return self._source.describe()
 
     def _check(self, batch: Batch) -> None:
         x, y, _ = batch

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,6 +25,20 @@ from plait.training.weights import ClassWeights
 Batch = tuple[Any, Any, Any]
 
 
+class Position(NamedTuple):
+    """Where a run stands in its data.
+
+    Attributes:
+        taken: the batches taken from the pass over the data that is under way; 0: none is.
+        seed: what the order of that pass was drawn from.
+        state: what `PyDataset.get_state` gave when it began.
+    """
+
+    taken: int = 0
+    seed: int | None = None
+    state: Any = None
+
+
 class Source(Protocol):
     """Batches, epoch after epoch.
 
@@ -40,6 +55,18 @@ class Source(Protocol):
 
     def restart(self) -> None:
         """Let the next epoch begin with the first batch, if that can be had again."""
+
+    def peek(self) -> Batch:
+        """Return a batch to look at, without taking it."""
+
+    def position(self, done: int | None = None) -> Position:
+        """Return where the data stand after `done` batches of this epoch; None: it is over."""
+
+    def resume(self, position: Position, done: int) -> None:
+        """Let the next epoch go on where another run stood after `done` of its batches."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what must be the same for a run to go on with these data, in words."""
 
 
 class PyDataset:
@@ -87,6 +114,16 @@ class PyDataset:
 
     def on_epoch_end(self) -> None:
         """Do something after an epoch, for instance shuffle."""
+
+    def get_state(self) -> Any:
+        """Return what `set_state` needs to give the same batches again, if not all is in the index.
+
+        That is the order if `on_epoch_end` shuffles: numbers, strings, arrays, and lists and dicts
+        of them. Checkpoints of ``fit(resume=...)`` keep it.
+        """
+
+    def set_state(self, state: Any) -> None:
+        """Take what `get_state` returned before the epoch that a killed run was in."""
 
 
 def unpack(data: Any) -> Batch:
@@ -240,41 +277,69 @@ class _Epochs:
     Args:
         steps: batches an epoch, or None.
         once: the data cannot begin again.
+        draws: each pass draws its order from a seed.
     """
 
-    def __init__(self, steps: int | None, once: bool = False) -> None:
-        self._steps, self._once = steps, once
+    def __init__(self, steps: int | None, once: bool = False, draws: bool = False) -> None:
+        self._steps, self._once, self._draws = steps, once, draws
         self._running: Iterator[Any] | None = None
+        self._now = Position()  # where the epoch under way began
+        self._next = Position()  # where the next one will
+        self._done = 0  # the batches of the next epoch that an earlier run took
 
-    def _pass(self) -> Iterator[Any]:
+    def _pass(self, position: Position) -> Iterator[Any]:
+        """Yield the batches of one pass over the data that come after a position in it."""
         raise NotImplementedError
+
+    def _state(self) -> Any:
+        """Return the state of the data themselves."""
+        return None
 
     def restart(self) -> None:
         """Let the next epoch begin with the first batch, if that can be had again."""
         self._running = None
 
+    def position(self, done: int | None = None) -> Position:
+        """Return where the data stand after `done` batches of this epoch; None: it is over."""
+        if done is None:
+            return self._next if self._running is not None else Position(state=self._state())
+        return self._now._replace(taken=self._now.taken + done)
+
+    def resume(self, position: Position, done: int) -> None:
+        """Let the next epoch go on where another run stood after `done` of its batches."""
+        self._next = position._replace(taken=position.taken - done)
+        self._done = done
+        self._running = self._pass(position) if position.taken else None
+
+    def _begin(self) -> Iterator[Any]:
+        seed = random.next_seed() if self._draws else None
+        self._now = Position(0, seed, self._state())
+        return self._pass(self._now)
+
     def _batches(self) -> Iterator[Any]:
-        if self._steps is None:
-            yield from self._pass()
-            return
-        running, fresh = self._running, False
-        self._running = None
+        running, self._running = self._running, None
+        done, self._done = self._done, 0
+        fresh = running is None
         if running is None:
-            running, fresh = self._pass(), True
-        for done in range(self._steps):
+            running = self._begin()
+        else:
+            self._now = self._next
+        while self._steps is None or done < self._steps:
             batch = next(running, _END)
             if batch is _END and done == 0 and not fresh and not self._once:
-                running = self._pass()
+                running = self._begin()
                 batch = next(running, _END)
             if batch is _END:
-                if done:
+                if done and self._steps is not None:
                     warnings.warn(
                         f"the data ended after {done} of {self._steps} steps of this epoch; give "
                         "as many batches as steps x epochs.",
                         stacklevel=2,
                     )
                 return
+            done += 1
             yield batch
+        self._next = self._now._replace(taken=self._now.taken + done)
         self._running = running
 
 
@@ -299,7 +364,7 @@ class ArraySource(_Epochs):
     def __init__(
         self, x: Any, y: Any, sample_weight: Any, batch_size: int, steps: int | None, shuffle: bool
     ) -> None:
-        super().__init__(steps)
+        super().__init__(steps, draws=shuffle)
         self.size = check_lengths(x, y, sample_weight)
         if self.size == 0:
             raise DataError("there are no data: x has no samples.", fix="pass at least one")
@@ -312,15 +377,26 @@ class ArraySource(_Epochs):
         """Yield the batches of the next epoch."""
         return self._batches()
 
-    def _pass(self) -> Iterator[Batch]:
+    def peek(self) -> Batch:
+        """Return the first batch, in the order of the arrays."""
+        return self._rows(slice(0, min(self.batch_size, self.size)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what must be the same for a run to go on with these data, in words."""
+        steps = {"steps an epoch": self.num_batches}
+        return {"samples": self.size, "batch size": self.batch_size, **steps,
+                "shuffle": self.shuffle}  # fmt: skip
+
+    def _pass(self, position: Position) -> Iterator[Batch]:
         order = None
-        if self.shuffle:
-            order = random.generator(None).permutation(self.size)
-        for start in range(0, self.size, self.batch_size):
+        if position.seed is not None:
+            order = random.generator(position.seed).permutation(self.size)
+        for start in range(position.taken * self.batch_size, self.size, self.batch_size):
             stop = min(start + self.batch_size, self.size)
-            rows = slice(start, stop) if order is None else order[start:stop]
-            x, y, sample_weight = tree.map_structure(lambda leaf, r=rows: take(leaf, r), self.data)
-            yield x, y, sample_weight
+            yield self._rows(slice(start, stop) if order is None else order[start:stop])
+
+    def _rows(self, rows: Any) -> Batch:
+        return tree.map_structure(lambda leaf: take(leaf, rows), self.data)  # type: ignore[no-any-return]
 
 
 class BatchSource(_Epochs):
@@ -344,8 +420,10 @@ class BatchSource(_Epochs):
         input_names: Sequence[str] | None,
         output_names: Sequence[str] | None,
     ) -> None:
-        super().__init__(steps, once=isinstance(batches, Iterator))
+        draws = shuffle and isinstance(batches, PyDataset)
+        super().__init__(steps, once=isinstance(batches, Iterator), draws=draws)
         self.batches, self.shuffle, self.weights = batches, shuffle, weights
+        self._kind = type(batches).__name__
         self.input_names, self.output_names = input_names, output_names
         self.targets = None
         self.num_batches = steps if steps is not None else _length(batches)
@@ -358,33 +436,63 @@ class BatchSource(_Epochs):
             DataError: a generator has nothing left.
         """
         self._epochs += 1
-        given = 0
+        given = self._done
         for batch in self._batches():
             given += 1
             yield self._standard(batch)
         if given == 0:
             fix = "pass steps_per_epoch=..., or an iterable that can begin again (a list, a "
             raise DataError(
-                f"the {type(self.batches).__name__} gave no batch for epoch {self._epochs}: a "
+                f"the {self._kind} gave no batch for epoch {self._epochs}: a "
                 "generator can be read only once."
                 if self._once and self._epochs > 1
-                else f"the {type(self.batches).__name__} gave no batch.",
+                else f"the {self._kind} gave no batch.",
                 fix=fix + "DataLoader, a plait.utils.PyDataset)",
             )
 
-    def _pass(self) -> Iterator[Any]:
+    def peek(self) -> Batch:
+        """Return the first batch of what is left."""
+        if isinstance(self.batches, PyDataset):
+            return self._standard(self.batches[0])
+        batches = iter(self._all())
+        first = next(batches, _END)
+        if first is _END:
+            raise DataError(f"the {self._kind} gave no batch.", fix="pass data that are not empty")
+        if self._once:
+            self.batches = itertools.chain([first], batches)
+        return self._standard(first)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what must be the same for a run to go on with these data, in words."""
+        return {"data": self._kind, "steps an epoch": self.num_batches, "shuffle": self.shuffle}
+
+    def resume(self, position: Position, done: int) -> None:
+        """Let the next epoch go on where another run stood after `done` of its batches."""
+        super().resume(position, done)
+        if isinstance(self.batches, PyDataset) and position.state is not None:
+            self.batches.set_state(position.state)
+
+    def _state(self) -> Any:
+        return self.batches.get_state() if isinstance(self.batches, PyDataset) else None
+
+    def _all(self) -> Iterable[Any]:
+        batches = self.batches
+        return batches if hasattr(batches, "__iter__") else _items(batches)
+
+    def _pass(self, position: Position) -> Iterator[Any]:
         batches = self.batches
         if not isinstance(batches, PyDataset):
             # Not `yield from`: that would close a generator when an epoch stops early.
-            for batch in batches if hasattr(batches, "__iter__") else _items(batches):  # noqa: UP028
+            for batch in itertools.islice(self._all(), position.taken, None):  # noqa: UP028
                 yield batch
             return
         batches.on_epoch_begin()
         count = batches.num_batches
         if count is None:
             raise DataError(f"{type(batches).__name__} has no length.", fix="define __len__")
-        order = random.generator(None).permutation(count) if self.shuffle else range(count)
-        for index in order:
+        draw = None if position.seed is None else random.generator(position.seed)
+        order = range(count) if draw is None else draw.permutation(count)
+        for index in order[position.taken :]:
             yield batches[int(index)]
         batches.on_epoch_end()
 
@@ -395,7 +503,7 @@ class BatchSource(_Epochs):
         sample_weight = to_arrays(sample_weight, "sample_weight of a batch", self.output_names)
         if check_lengths(x, y, sample_weight) == 0:
             raise DataError(
-                f"the {type(self.batches).__name__} gave a batch without samples.",
+                f"the {self._kind} gave a batch without samples.",
                 fix="leave such batches out",
             )
         return x, y, self.weights(y, sample_weight)

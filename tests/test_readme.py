@@ -3,11 +3,14 @@
 import pathlib
 import re
 
+import plait
+
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
 def test_code_blocks_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    plait.utils.clear_session()  # automatic names are those of a fresh script
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
     assert len(blocks) >= 5
     names = {"__name__": "readme"}

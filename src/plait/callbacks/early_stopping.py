@@ -7,6 +7,8 @@ from typing import Any
 from plait.callbacks.monitor import MonitorCallback
 from plait.training.callback import Logs
 
+_STATE = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
+
 
 class EarlyStopping(MonitorCallback):
     """Stop training when a number of the logs has not improved for some epochs (rules: Keras).
@@ -87,6 +89,15 @@ class EarlyStopping(MonitorCallback):
         elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
+
+    def get_state(self) -> Any:
+        """Return the best epoch so far, with its weights, and how long ago it was."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def set_state(self, state: Any) -> None:
+        """Go on counting where an earlier run was."""
+        for name in _STATE:
+            setattr(self, name, state[name])
 
     def _keep(self, epoch: int) -> None:
         self.best_epoch = epoch

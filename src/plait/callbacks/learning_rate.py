@@ -152,6 +152,15 @@ class ReduceLROnPlateau(MonitorCallback):
             if self.wait >= self.patience:
                 self._reduce(epoch)
 
+    def get_state(self) -> Any:
+        """Return the best value so far and how long ago it was."""
+        return {"best": self.best, "cooldown": self.cooldown_counter, "wait": self.wait}
+
+    def set_state(self, state: Any) -> None:
+        """Go on counting where an earlier run was; the optimizer has its learning rate."""
+        self.best, self.wait = state["best"], state["wait"]
+        self.cooldown_counter = state["cooldown"]
+
     def _reduce(self, epoch: int) -> None:
         old = _rate(self)
         if old <= np.float32(self.min_lr):

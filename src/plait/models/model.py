@@ -22,8 +22,10 @@ from plait.graph.tensor import SymbolicTensor
 from plait.models import run
 from plait.models.editable import Editable
 from plait.models.parts import Parts
+from plait.training.callback import CallbackList
 from plait.training.engine import Engine
 from plait.training.loop import Trainer
+from plait.training.resume import Store
 
 
 class Model(Trainer, Editable, Parts, Layer):
@@ -298,6 +300,20 @@ class Model(Trainer, Editable, Parts, Layer):
         for finding in lint(self):
             if finding.severity == "warning":
                 warnings.warn(str(finding), ModelWarning, stacklevel=3)
+
+    def _checkpoints(self, resume: Any, hooks: CallbackList) -> Store | None:
+        brought = [c.checkpoints for c in hooks.callbacks if hasattr(c, "checkpoints")]
+        if resume is None and not brought:
+            return None
+        from plait.saving.checkpoint import Checkpoints
+
+        given = brought if resume is None else [resume, *brought]
+        if len(given) > 1:
+            raise ConfigError(
+                "a run keeps its checkpoints in one place; received several.",
+                fix="fit(resume=...) or one BackupAndRestore",
+            )
+        return given[0] if isinstance(given[0], Checkpoints) else Checkpoints(given[0])
 
     # -- calling ----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Objects as plain data, and the classes and functions of yours that it may name."""
+"""Objects as plain data, checkpoints, and the classes and functions that files may name."""
 
 from plait.core.registry import (
     custom_object_scope,
@@ -6,6 +6,7 @@ from plait.core.registry import (
     register_serializable,
     serialize,
 )
+from plait.saving.checkpoint import Checkpoints
 
 CustomObjectScope = custom_object_scope
 deserialize_keras_object = deserialize
@@ -13,6 +14,7 @@ register_keras_serializable = register_serializable
 serialize_keras_object = serialize
 
 __all__ = [
+    "Checkpoints",
     "CustomObjectScope",
     "custom_object_scope",
     "deserialize",

@@ -109,7 +109,7 @@ class Engine:
     def _run(self, kind: str, data: Any) -> Any:
         done: list[Any] = []
         try:
-            self._prepare(kind, data)
+            self.prepare(kind, data)
             step = self._step(kind)
             state = self._own() if kind == "train" else self._values()
             seed, number = self._randomness()
@@ -150,7 +150,7 @@ class Engine:
 
     # -- preparation ------------------------------------------------------------------------
 
-    def _prepare(self, kind: str, data: Any) -> None:
+    def prepare(self, kind: str, data: Any) -> None:
         """See that all variables exist and that compiled steps fit the model as it is now."""
         version = structure_version()
         if version == self._version and kind in self._prepared:

@@ -38,3 +38,11 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+
+    def get_state(self) -> Any:
+        """Return what the epochs so far gave."""
+        return {"history": self.history, "epoch": self.epoch}
+
+    def set_state(self, state: Any) -> None:
+        """Go on after the epochs of an earlier run."""
+        self.history, self.epoch = state["history"], state["epoch"]

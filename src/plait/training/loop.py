@@ -15,6 +15,7 @@ from plait.training.check import CheckedSource
 from plait.training.data import Source
 from plait.training.history import History
 from plait.training.progress import Progress
+from plait.training.resume import Run
 from plait.training.steps import Steps
 
 
@@ -41,6 +42,7 @@ class Trainer(Steps):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
+        resume: Any = None,
     ) -> History:
         """Train for a number of epochs.
 
@@ -65,13 +67,20 @@ class Trainer(Steps):
             validation_steps: batches of validation; default: all the data.
             validation_batch_size: default: `batch_size`.
             validation_freq: validate each so many epochs, or at the epochs listed (from 1).
+            resume: a folder for checkpoints of this run, or `plait.saving.Checkpoints`. If it has
+                one, training goes on from there as if it had never ended: the same script, killed
+                and started again, gives the same weights and history. Data that come in batches
+                are gone through again up to that place, without training. A run that is over
+                trains nothing more.
 
         Returns:
-            The history: losses and metrics of each epoch.
+            The history: losses and metrics of each epoch, those before `resume` included.
 
         Raises:
             NotCompiledError: `compile` comes first.
             DataError: the data do not fit the model; nothing is trained.
+            ConfigError: the checkpoint is that of another model, or of other data.
+            FileError: a checkpoint cannot be written or read.
         """
         self._require_compiled("fit")
         _check_count("epochs", epochs)
@@ -96,42 +105,48 @@ class Trainer(Steps):
             size = validation_batch_size or batch_size
             validation = self._source(vx, vy, vw, size, validation_steps)
         history = History()
-        run = self._callbacks(
+        hooks = self._callbacks(
             [*_as_list(callbacks), history], verbose, source, epochs, initial_epoch
         )
+        run = Run(self._checkpoints(resume, hooks), self, source, hooks)  # type: ignore[arg-type,attr-defined]
         self.stop_training = False
         self.history = history
         if type(self).train_step is Steps.train_step:
             self._required_optimizer()
-        logs: Logs = {}
-        with run:
-            run.begin("train")
+        with hooks, run:
+            hooks.begin("train")
+            place = run.begin(initial_epoch)
+            logs = place.logs
             try:
-                for epoch in range(initial_epoch, epochs):
-                    run.on_epoch_begin(epoch)
-                    logs = self._epoch(source, run)
+                for epoch in range(place.epoch, place.epoch if place.is_over else epochs):
+                    hooks.on_epoch_begin(epoch)
+                    logs = self._epoch(source, hooks, run, epoch)
                     if validation is not None and _is_due(epoch, validation_freq):
-                        validated = self._evaluate(validation, run)
+                        validated = self._evaluate(validation, hooks)
                         logs |= {f"val_{name}": value for name, value in validated.items()}
-                    run.on_epoch_end(epoch, logs)
+                    hooks.on_epoch_end(epoch, logs)
+                    run.after_epoch(epoch, logs)
                     if self.stop_training:
                         break
+                run.finish()
             finally:
                 self._engine.release()
             if self.optimizer is not None:
                 self.optimizer.finalize_variable_values(self.trainable_variables)  # type: ignore[attr-defined]
-            run.end("train", logs)
+            hooks.end("train", logs)
         return history
 
-    def _epoch(self, source: Source, run: CallbackList) -> Logs:
+    def _epoch(self, source: Source, hooks: CallbackList, run: Run, epoch: int) -> Logs:
         self.reset_metrics()
-        logs: Logs = {}
-        for step, batch in enumerate(source.epoch()):
-            run.batch_begin("train", step)
+        step, logs = run.begin_epoch()
+        for batch in source.epoch():
+            hooks.batch_begin("train", step)
             logs = self._engine.train(batch)
-            run.batch_end("train", step, logs)
+            hooks.batch_end("train", step, logs)
+            step += 1
             if self.stop_training:
                 break
+            run.after_step(epoch, step, logs)
         return to_numbers(logs)
 
     def _evaluate(self, source: Source, run: CallbackList) -> Logs:

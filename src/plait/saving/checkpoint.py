@@ -1,0 +1,283 @@
+"""Checkpoints of a training run: a folder of files, each of them whole, written beside training.
+
+A checkpoint is one safetensors file. Its arrays are weights, optimizer slots and whatever else the
+run holds as arrays; the rest of its state is JSON in the header. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+import warnings
+from typing import Any, Self
+
+import numpy as np
+
+from plait.errors import ArgumentTypeError, ConfigError, FileError
+from plait.saving.atomic import replacing
+from plait.saving.background import Background
+
+_FORMAT = "plait.checkpoint.1"
+_PATTERN = "checkpoint-*.safetensors"
+_NATIVE = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8")
+
+
+class Checkpoints:
+    """The checkpoints of one run: where they are, how often one is made, how many are kept.
+
+    ``fit(resume=Checkpoints("runs/a"))``, or ``fit(resume="runs/a")``, makes one at the end of
+    every epoch and, in long epochs, every minute. Writing happens beside training; while one is
+    being written no other is made, and the last one is whole when `fit` returns. `fit` begins with
+    the newest that is whole.
+
+    Args:
+        directory: the folder, of this run alone; it is made if it is not there.
+        steps: make one after every so many batches, too.
+        seconds: make one when so many seconds have passed since the last, too; None: do not.
+        keep: how many stay: the newest.
+
+    Raises:
+        ConfigError: a number is out of its range.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import plait
+        >>> folder = tempfile.mkdtemp()
+        >>> def train(epochs):
+        ...     model = plait.Sequential([plait.Input((2,)), plait.layers.Dense(1)])
+        ...     model.compile("sgd", "mse")
+        ...     x, y = np.ones((4, 2)), np.ones((4, 1))
+        ...     return model.fit(x, y, epochs=epochs, verbose=0, resume=folder)
+        >>> train(2).epoch
+        [0, 1]
+        >>> train(3).epoch  # begins with epoch 2
+        [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        steps: int | None = None,
+        seconds: float | None = 60.0,
+        keep: int = 2,
+    ) -> None:
+        for name, value in (("steps", steps), ("keep", keep)):
+            if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+                raise ConfigError(
+                    f"Checkpoints: {name} is a whole number of at least 1; received {value!r}.",
+                    fix=f"{name}=100" if name == "steps" else "keep=2",
+                )
+        if seconds is not None and seconds < 0:
+            raise ConfigError(f"Checkpoints: seconds is at least 0; received {seconds!r}.")
+        self.directory = pathlib.Path(directory)
+        self.steps, self.seconds, self.keep = steps, seconds, keep
+        self._background = Background()
+        self._lock: Any = None
+        self._whole: list[pathlib.Path] = []
+        self._since, self._last = 0, 0.0
+
+    # -- while a run has them ---------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        """Take the folder for this run.
+
+        Raises:
+            FileError: it cannot be made, or another run has it.
+        """
+        import filelock
+
+        self._lock = filelock.FileLock(self.directory / ".lock")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise FileError(
+                f"another run is writing its checkpoints to '{self.directory}'.",
+                fix="end that run, or give this one a folder of its own",
+            ) from None
+        except OSError as error:
+            raise FileError(
+                f"cannot keep checkpoints in '{self.directory}': {error.strerror or error}."
+            ) from error
+        for torn in self.directory.glob(f".{_PATTERN}*.tmp"):
+            torn.unlink(missing_ok=True)
+        self._since, self._last = 0, time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
+        try:
+            self._background.wait()
+        except Exception as failed:
+            if kind is None:
+                raise
+            error.add_note(f"A checkpoint was not written either: {failed}")
+        finally:
+            self._lock.release()
+
+    def newest(self) -> dict[str, Any] | None:
+        """Return the state in the newest checkpoint that is whole; None: there are no checkpoints.
+
+        Raises:
+            FileError: there are some, and none is whole.
+        """
+        files = sorted(self.directory.glob(_PATTERN))
+        for position in reversed(range(len(files))):
+            try:
+                state = read(files[position])
+            except FileError as error:
+                warnings.warn(f"{error} An older checkpoint is used.", stacklevel=2)
+                continue
+            self._whole = files[: position + 1]
+            return state
+        if files:
+            raise FileError(
+                f"none of the {len(files)} checkpoints in '{self.directory}' can be read.",
+                fix="begin anew in an empty folder",
+            )
+        return None
+
+    def is_due(self) -> bool:
+        """Count a batch, and return whether it is time for a checkpoint.
+
+        Raises:
+            FileError: the last one could not be written.
+        """
+        self._since += 1
+        if self._background.busy:
+            return False
+        self._background.check()
+        if self.steps is not None and self._since >= self.steps:
+            return True
+        return self.seconds is not None and time.monotonic() - self._last >= self.seconds
+
+    @property
+    def busy(self) -> bool:
+        """Whether one is being written."""
+        return self._background.busy
+
+    def save(self, state: dict[str, Any], epoch: int, step: int) -> None:
+        """Write a checkpoint in the background.
+
+        Args:
+            state: see `pack`; it holds copies of what training goes on to change.
+            epoch: the epoch that comes next, or that the run is in.
+            step: the batches of that epoch that are done.
+
+        Raises:
+            FileError: the last one could not be written.
+            ArgumentTypeError: the state holds what a checkpoint cannot.
+        """
+        arrays, text = pack(state)
+        path = self.directory / f"checkpoint-{epoch:05d}-{step:08d}.safetensors"
+
+        def job() -> None:
+            write(path, arrays, text)
+            self._whole = [*(file for file in self._whole if file != path), path]
+            while len(self._whole) > self.keep:
+                self._whole.pop(0).unlink(missing_ok=True)
+
+        self._background.start(job)
+        self._since, self._last = 0, time.monotonic()
+
+    def wait(self) -> None:
+        """Return when what was saved is on the disk.
+
+        Raises:
+            FileError: it could not be written.
+        """
+        self._background.wait()
+
+    def clear(self) -> None:
+        """Remove the checkpoints."""
+        self.wait()
+        for file in self.directory.glob(_PATTERN):
+            file.unlink(missing_ok=True)
+        self._whole = []
+
+
+# -- one file ---------------------------------------------------------------------------------
+
+
+def pack(state: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Split a state into its arrays, by path, and JSON for the rest.
+
+    Args:
+        state: None, booleans, numbers, strings, arrays, and lists and dicts of them with strings as
+            keys. Tuples become lists.
+
+    Raises:
+        ArgumentTypeError: there is something else in it, named by its path.
+    """
+    arrays: dict[str, Any] = {}
+
+    def plain(value: Any, path: str) -> Any:
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            return {
+                key: plain(item, f"{path}/{key}" if path else key) for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [plain(item, f"{path}/{index}") for index, item in enumerate(value)]
+        if not hasattr(value, "dtype") or not hasattr(value, "shape"):
+            raise ArgumentTypeError(
+                f"a checkpoint cannot hold {path}: a {type(value).__name__}.",
+                fix="numbers, strings, arrays, and lists and dicts of them with strings as keys",
+            )
+        arrays[path] = np.array(value) if isinstance(value, np.ndarray) else value
+        return {"__array__": path, "dtype": np.dtype(value.dtype).name, "shape": [*value.shape]}
+
+    return arrays, json.dumps(plain(state, ""))
+
+
+def write(path: pathlib.Path, arrays: dict[str, Any], text: str) -> None:
+    """Write a checkpoint: all of it, or what was there before stays.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    on_host = {name: _native(np.asarray(value, order="C")) for name, value in arrays.items()}
+    with replacing(path) as temporary:
+        try:
+            save_file(on_host, temporary, {"format": _FORMAT, "state": text})
+        except SafetensorError as error:
+            raise FileError(f"cannot write '{path}': {error}.") from error
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    """Return the state in a checkpoint.
+
+    Raises:
+        FileError: it is damaged, or no checkpoint.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+            if header.get("format") != _FORMAT:
+                raise FileError(f"'{path}' is no checkpoint of a run.")
+
+            def whole(value: dict[str, Any]) -> Any:
+                if "__array__" not in value:
+                    return value
+                array, dtype = file.get_tensor(value["__array__"]), np.dtype(value["dtype"])
+                return array if array.dtype == dtype else array.view(dtype).reshape(value["shape"])
+
+            return json.loads(header["state"], object_hook=whole)  # type: ignore[no-any-return]
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"'{path}' is damaged: {error}.") from error
+
+
+def _native(array: np.ndarray) -> np.ndarray:
+    native = array.dtype.str[1:] in _NATIVE or array.dtype.name == "bfloat16"
+    return array if native else array.reshape(-1).view(np.uint8)

@@ -1,8 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 TEST_VENV := .venv-test
+PEERS_VENV := .venv-peers
+BENCH_VENV = $(if $(wildcard $(PEERS_VENV)/ready),$(PEERS_VENV),$(VENV))
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench bench-peers clean
 
 demo: $(VENV)/ready
 	$(VENV)/bin/plait demo
@@ -15,8 +17,12 @@ lint: $(TEST_VENV)/ready
 	$(TEST_VENV)/bin/ruff format --check .
 	$(TEST_VENV)/bin/mypy
 
-bench: $(VENV)/ready
-	$(VENV)/bin/python benchmarks/steps.py
+# ROWS="lstm transformer" PEERS="torch jax" ROUNDS=5 measure less or more than everything.
+bench: $(BENCH_VENV)/ready
+	$(BENCH_VENV)/bin/python benchmarks/run.py \
+		$(if $(ROWS),--rows $(ROWS)) $(if $(PEERS),--peers $(PEERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-peers: $(PEERS_VENV)/ready
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -28,5 +34,10 @@ $(TEST_VENV)/ready: pyproject.toml
 	$(TEST_VENV)/bin/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
+$(PEERS_VENV)/ready: pyproject.toml benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/pip install --quiet --disable-pip-version-check -e . -r benchmarks/peers.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(TEST_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(TEST_VENV) $(PEERS_VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

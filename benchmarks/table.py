@@ -1,0 +1,104 @@
+"""The table of what was measured: ``python benchmarks/table.py`` prints the last one again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rows import ROWS
+
+RAW = ("jax", "jax-epoch")
+# groups of: measured quantity -> (title, whether more is better)
+GROUPS = (
+    {"train": ("{row}, examples/s", True)},
+    {
+        "predict": ("predict, one sample, us", False),
+        "call": ("model(x), one sample, us", False),
+    },
+    {
+        "import": ("import, s", False),
+        "first-cold": ("first step, {row}, cold, s", False),
+        "first-warm": ("first step, {row}, warm, s", False),
+        "lengths-cold": ("predict, ten new lengths, cold, s", False),
+        "lengths-warm": ("predict, ten new lengths, warm, s", False),
+    },
+    {"memory": ("peak memory, {row}, MB", False)},
+)
+
+
+def show(record: dict[str, Any]) -> None:
+    """Print medians, and how many times better plait is than each peer."""
+    medians: dict[str, dict[str, float]] = record["medians"]
+    peers = list(dict.fromkeys(peer for values in medians.values() for peer in values))
+    table = Table(
+        title="medians; below each, how many times better plait is",
+        caption="best: the best of Keras and PyTorch. raw: the best of JAX by hand. floor: what "
+        "products, bytes and (one sample) one call need at this machine's rates.",
+    )
+    table.add_column("", no_wrap=True)
+    for peer in (*peers, "best", "raw", "floor"):
+        table.add_column(peer, justify="right", no_wrap=True)
+    floors = {**record["floors"], **_call_floors(record)}
+    for group in GROUPS:
+        for quantity, (title, more) in group.items():
+            for row in [row for row in medians if row.split()[0] == quantity]:
+                values = medians[row]
+                name = ROWS[row.split()[1]].title if " " in row else ""
+                cells = [_cell(values, peer, more) for peer in peers]
+                cells += [_best(values, more, raw) for raw in (False, True)]
+                cells.append(_floor(values, floors.get(row), more))
+                table.add_row(title.format(row=name), *cells)
+        table.add_section()
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    rates = record["machine"]
+    console.print(
+        f"{rates['cores']} cores: {rates['flops'] / 1e9:.0f} GFLOP/s in a float32 product, "
+        f"{rates['memory'] / 1e9:.1f} GB/s of memory, {rates['cache'] / 1e9:.1f} GB/s of cache, "
+        f"{rates['call'] * 1e6:.0f} us a compiled call and its copy out; "
+        f"{record['seconds'] / 60:.1f} minutes. "
+        + ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    )
+    for remark in record["remarks"]:
+        console.print(f"failed: {remark}", style="red", markup=False)
+
+
+def _cell(values: dict[str, float], peer: str, more: bool) -> str:
+    if peer not in values:
+        return ""
+    ratio = "" if peer == "plait" else f"\n{_ratio(values, values[peer], more):.2f}x"
+    return _number(values[peer]) + ratio
+
+
+def _ratio(values: dict[str, float], other: float, more: bool) -> float:
+    return values["plait"] / other if more else other / values["plait"]
+
+
+def _best(values: dict[str, float], more: bool, raw: bool) -> str:
+    others = [value for peer, value in values.items() if peer != "plait" and (peer in RAW) == raw]
+    if not others or "plait" not in values:
+        return ""
+    return f"{_ratio(values, max(others) if more else min(others), more):.2f}x"
+
+
+def _floor(values: dict[str, float], floor: float | None, more: bool) -> str:
+    if floor is None or "plait" not in values:
+        return ""
+    return f"{_number(floor)}\n{_ratio(values, floor, more):.2f}x"
+
+
+def _call_floors(record: dict[str, Any]) -> dict[str, float]:
+    call = record["machine"]["call"] * 1e6
+    return {row: call for row in record["medians"] if row.split()[0] in ("predict", "call")}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    show(json.loads((Path(__file__).parent / "results.json").read_text()))

@@ -43,7 +43,7 @@ class Worker:
     """A process that measures one framework at one row when it is told to."""
 
     def __init__(self, *arguments: str, **environment: str) -> None:
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "worker.py"), *arguments],
             stdin=subprocess.PIPE,

@@ -70,7 +70,7 @@ def show(record: dict[str, Any]) -> None:
 def _cell(values: dict[str, float], peer: str, more: bool) -> str:
     if peer not in values:
         return ""
-    ratio = "" if peer == "plait" else f"\n{_ratio(values, values[peer], more):.2f}x"
+    ratio = "" if peer == "plait" else "\n" + _times(_ratio(values, values[peer], more))
     return _number(values[peer]) + ratio
 
 
@@ -82,18 +82,22 @@ def _best(values: dict[str, float], more: bool, raw: bool) -> str:
     others = [value for peer, value in values.items() if peer != "plait" and (peer in RAW) == raw]
     if not others or "plait" not in values:
         return ""
-    return f"{_ratio(values, max(others) if more else min(others), more):.2f}x"
+    return _times(_ratio(values, max(others) if more else min(others), more))
 
 
 def _floor(values: dict[str, float], floor: float | None, more: bool) -> str:
     if floor is None or "plait" not in values:
         return ""
-    return f"{_number(floor)}\n{_ratio(values, floor, more):.2f}x"
+    return f"{_number(floor)}\n{_times(_ratio(values, floor, more))}"
 
 
 def _call_floors(record: dict[str, Any]) -> dict[str, float]:
     call = record["machine"]["call"] * 1e6
     return {row: call for row in record["medians"] if row.split()[0] in ("predict", "call")}
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x" if ratio >= 0.1 else f"{ratio:.2g}x"
 
 
 def _number(value: float) -> str:

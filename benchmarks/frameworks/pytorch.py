@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ class Lstm(nn.Module):
 
 def _stack(*widths: int) -> nn.Sequential:
     parts: list[nn.Module] = [nn.Flatten()]
-    for width, units in zip(widths[:-2], widths[1:-1], strict=True):
+    for width, units in itertools.pairwise(widths[:-1]):
         parts += [nn.Linear(width, units), nn.ReLU()]
     return nn.Sequential(*parts, nn.Linear(*widths[-2:]))
 

@@ -7,6 +7,7 @@ device and runs an epoch a call.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,7 @@ def max_pool(x: jax.Array, size: int, stride: int) -> jax.Array:
 
 def stack(*widths: int) -> tuple[Callable[[Draw], Params], Callable[..., jax.Array]]:
     def init(draw: Draw) -> Params:
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = itertools.pairwise(widths)
         return {f"dense_{i}": draw.dense(*pair) for i, pair in enumerate(pairs)}
 
     def forward(p: Params, x: jax.Array, moving: list[Any]) -> jax.Array:

@@ -20,7 +20,7 @@ ROOMS = [
     ("saving", "view"),
     ("callbacks",),
     ("models",),
-    ("datasets", "random", "tree", "config", "backend", "utils", "demo", "cli"),
+    ("datasets", "preprocessing", "random", "tree", "config", "backend", "utils", "demo", "cli"),
     ("__init__", "__main__"),
 ]
 LEVEL = {name: level for level, names in enumerate(ROOMS) for name in names}

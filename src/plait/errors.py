@@ -33,14 +33,16 @@ def user_location() -> Location | None:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith((_PACKAGE, "<frozen")) and not _is_library(file):
+        if is_user_file(file):
             return Location(file, frame.f_lineno)
         frame = frame.f_back  # type: ignore[assignment]
     return None
 
 
-def _is_library(file: str) -> bool:
-    return f"{os.sep}site-packages{os.sep}jax" in file or f"{os.sep}contextlib.py" in file
+def is_user_file(file: str) -> bool:
+    """Return whether a source file is neither plait's nor of what lies between it and a user."""
+    library = f"{os.sep}site-packages{os.sep}jax" in file or f"{os.sep}contextlib.py" in file
+    return not library and not file.startswith((_PACKAGE, "<frozen"))
 
 
 class PlaitError(Exception):
@@ -120,14 +122,18 @@ class ModelWarning(UserWarning):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest known name, or an empty string.
 
-    A name with all the words of `name` comes first: "sparse_crossentropy" and "f1" are short for
-    "sparse_categorical_crossentropy" and "f1_score".
+    Unless one differs by a letter, a name with all the words of `name` comes first:
+    "sparse_crossentropy" and "f1" are short for "sparse_categorical_crossentropy" and "f1_score".
     """
-    import difflib
+    from difflib import get_close_matches
 
     names, words = list(known), set(name.split("_"))
     longer = sorted((other for other in names if words < set(other.split("_"))), key=len)
-    close = longer or difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = (
+        get_close_matches(name, names, n=1, cutoff=0.9)
+        or longer
+        or get_close_matches(name, names, n=1, cutoff=0.6)
+    )
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

@@ -7,10 +7,13 @@ from plait.core.random import (
     dropout,
     normal,
     randint,
+    set_random_seed,
     shuffle,
     truncated_normal,
     uniform,
 )
+
+set_seed = set_random_seed  # the name in TensorFlow
 
 __all__ = [
     "SeedGenerator",
@@ -19,6 +22,8 @@ __all__ = [
     "dropout",
     "normal",
     "randint",
+    "set_random_seed",
+    "set_seed",
     "shuffle",
     "truncated_normal",
     "uniform",

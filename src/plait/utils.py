@@ -17,6 +17,7 @@ from plait.core.registry import (
     register_serializable as register_keras_serializable,
 )
 from plait.errors import DataError
+from plait.preprocessing.sequence import pad_sequences
 from plait.training.data import PyDataset
 from plait.training.data import unpack as unpack_x_y_sample_weight
 from plait.view.dot import RankDir
@@ -117,6 +118,7 @@ __all__ = [
     "clear_session",
     "custom_object_scope",
     "normalize",
+    "pad_sequences",
     "plot_model",
     "register_keras_serializable",
     "set_random_seed",

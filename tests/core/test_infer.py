@@ -1,5 +1,6 @@
 """Shapes of outputs: given by a rule, traced with unknown sizes, or compared at two sizes."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -122,3 +123,46 @@ def test_errors(call, text):
     for given in (Input((3,)), np.ones((2, 3), "float32")):
         with pytest.raises(plait.PlaitError, match=text):
             layer(call)(given)
+
+
+def test_sizes_that_stand_for_unknown_ones_are_not_shown():
+    with pytest.raises(plait.ShapeError) as raised:
+        layer(lambda x: x @ jnp.ones((7, 3)))(Input((None,)))
+    message = str(raised.value)
+    assert "got (None,) and (7,)" in message
+    assert "Fix: give the sizes that are None in Input(shape=...)" in message
+    with pytest.raises(
+        plait.ShapeError, match=r"reshape .* \(None, 8, 4\) into shape \(None, 9, -1\)\n"
+    ):
+        layer(lambda x: x.reshape(x.shape[0], x.shape[1] // 2 * 2 + 1, -1).mean())(Input((8, 4)))
+
+
+def test_an_error_of_a_call_names_the_line_within_it():
+    class Product(layers.Layer):
+        def call(self, x):
+            return x @ jnp.ones((7, 3))
+
+    for given in (Input((5,)), np.ones((2, 5), "float32")):
+        with pytest.raises(plait.ShapeError, match=r"raised at +test_infer.py:\d+ +return x @ jnp"):
+            Product()(given)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda x: jnp.sum(x), "plait.ops.sum"),
+        (lambda x: jnp.concatenate([x, x], axis=-1), "plait.ops.concatenate"),
+        (lambda x: jax.nn.relu(x), "plait.ops.relu"),
+        (lambda x: jax.lax.erf_inv(x), "the functions of plait.ops"),
+    ],
+)
+def test_a_function_of_jax_on_a_symbolic_tensor_names_that_of_plait(call, name):
+    with pytest.raises(
+        plait.GraphError, match=rf"Input 'seen' .* is symbolic[^\n]*\nFix: use {name},"
+    ):
+        call(Input((3,), name="seen"))
+
+
+def test_an_array_of_jax_and_a_symbolic_tensor_are_added_by_the_graph():
+    for result in (jnp.ones(3) + Input((3,)), jnp.ones((2, 3)) @ Input((4,), batch_size=3)):
+        assert isinstance(result, plait.SymbolicTensor)

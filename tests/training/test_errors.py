@@ -300,3 +300,49 @@ def test_metrics_names_are_those_of_evaluate():
     assert list(logs)[:4] == ["loss", "kind_loss", "value_loss", "kind_accuracy"]
     assert model.metrics_names == list(logs)
     assert len(logs) == 6
+
+
+def test_numbers_that_are_no_row_of_an_embedding_are_refused():
+    words = plait.Input((3,), name="words", dtype="int32")
+    h = layers.Flatten()(plait.Sequential([layers.Embedding(5, 2, name="table")])(words))
+    model = plait.Model(words, layers.Dense(1)(h))
+    model.compile("sgd", "mse")
+    good = np.arange(12).reshape(4, 3) % 5
+    model.fit({"words": good}, np.ones(4), verbose=0)
+    bad = good.copy()
+    bad[3, 2] = 5
+    text = r"input 'words' .* Embedding 'table' \(.*\), which has rows 0 to 4, but it holds 5"
+    for call in (lambda: model.fit(bad, np.ones(4), batch_size=2), lambda: model.predict(bad)):
+        with pytest.raises(DataError, match=text):
+            call()
+    with pytest.raises(DataError, match=r"it holds -1"):
+        model.evaluate(((x, y) for x, y in [(good, np.ones(4)), (good - 1, np.ones(4))]), verbose=0)
+
+
+def test_class_weights_of_classes_that_are_not_there_are_refused():
+    with pytest.raises(DataError, match=r"3 classes \(0 to 2\), but class_weight names class 3"):
+        one().fit(X, Y, class_weight={0: 1.0, 3: 2.0})
+    with pytest.raises(DataError, match="output 'kind' has 3 classes"):
+        two().fit([X, B], [Y, V], class_weight={"kind": {-1: 1.0}})
+    binary = one("binary_crossentropy", 1, "sigmoid")
+    with pytest.raises(DataError, match=r"2 classes \(0 to 1\), but class_weight names class 2"):
+        binary.fit(X, Y % 2, class_weight={2: 1.0})
+
+
+def test_metrics_may_return_their_variable():
+    class Count(plait.metrics.Metric):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.seen = self.add_variable(shape=(), initializer="zeros", name="seen")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.seen.assign_add(float(len(y_pred)))
+
+        def result(self):
+            return self.seen
+
+        def reset_state(self):
+            self.seen.assign(0.0)
+
+    model = one(metrics=[Count(name="seen")])
+    assert model.fit(X, Y, batch_size=8, verbose=0).history["seen"] == [20]

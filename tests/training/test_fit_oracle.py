@@ -22,6 +22,13 @@ TOKENS[np.arange(5)[None] >= rng.integers(1, 6, 21)[:, None]] = 0
 TAGS = rng.integers(0, 3, (21, 5))
 
 
+@pytest.fixture(autouse=True)
+def fresh_names():
+    """Let the numbers of automatic names begin anew in both, whatever other tests have made."""
+    for k in (keras, plait):
+        k.utils.clear_session()
+
+
 def sequential(k, units=3, activation="softmax"):
     layers = k.layers
     return k.Sequential(

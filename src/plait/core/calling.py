@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FunctionType
@@ -25,6 +26,7 @@ from plait.errors import (
     PlaitError,
     ShapeError,
     did_you_mean,
+    is_user_file,
     user_location,
 )
 from plait.graph import tree
@@ -126,11 +128,21 @@ def _raise_named(
     about_types = isinstance(error, TypeError) and not re.search("shape|dimension", first)
     wrapped = (ArgumentTypeError if about_types else ShapeError)(
         f"{who} cannot be applied to its input: {first}",
-        details=input_details(_tensors((args, kwargs))),
+        details=[*input_details(_tensors((args, kwargs))), *_raised_at(error)],
         fix=layer.call_advice,
     )
     wrapped.located = True
     raise wrapped from error
+
+
+def _raised_at(error: Exception) -> list[tuple[str, ...]]:
+    """Return the user's line within `call` that an error comes from, as a detail of an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if is_user_file(frame.filename)]
+    return [
+        ("raised at", str(Location(frame.filename, frame.lineno or 0)), frame.line or frame.name)
+        for frame in own[-1:]
+    ]
 
 
 _VALUE_ERRORS = (
@@ -257,7 +269,7 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     scope.training = training
     scope.compute_dtype = layer.compute_dtype if layer.autocast else None
     try:
-        outputs = layer.call(*args, **kwargs)
+        outputs = tree.map_structure(_value, layer.call(*args, **kwargs))
         if outputs is None and not layer.routes_masks:
             raise ArgumentTypeError(
                 "returned nothing from call().", fix="end call() with: return outputs"
@@ -269,6 +281,10 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
         scope.training, scope.compute_dtype = outer
     masks.propagate(layer, scope, args, outputs, input_masks)
     return outputs
+
+
+def _value(leaf: Any) -> Any:
+    return leaf.value if isinstance(leaf, Variable) else leaf
 
 
 def _context_by_name(

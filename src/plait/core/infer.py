@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,15 @@ import numpy as np
 from plait.core.scope import Scope
 from plait.core.spec import TensorSpec, is_shape, shapes_of
 from plait.core.variable import Variable
-from plait.errors import PlaitError
+from plait.errors import PlaitError, ShapeError
 from plait.graph import tree
 from plait.graph.tensor import Shape, SymbolicTensor
 
 if TYPE_CHECKING:
     from plait.core.layer import Layer
 
-_SIZES = (24, 48)
+# two sizes to stand for one that is not known, and two that even more numbers divide
+_SIZES = ((24, 48), (5040, 10080))
 
 
 def infer(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -84,10 +86,31 @@ def abstract_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     except PlaitError:
         raise
     except Exception:
-        small, large = (
-            _traced(layer, args, kwargs, lambda axis, size=size: size) for size in _SIZES
-        )
-        return _merge(small, large)
+        return _for_two_sizes(layer, args, kwargs)
+
+
+def _for_two_sizes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    for sizes in _SIZES:
+        try:
+            return _merge(
+                *(_traced(layer, args, kwargs, lambda _, size=size: size) for size in sizes)
+            )
+        except PlaitError:
+            raise
+        except Exception as error:
+            failure, tried = error, str(sizes[0])
+    message = (str(failure).strip() or type(failure).__name__).splitlines()[0]
+    if isinstance(failure, jax.errors.JAXTypeError) or tried not in message:
+        raise failure
+    message = re.sub(r" \(size \d+\)| because the product.*", "", message)
+    message = re.sub(rf"\b{tried}\b", "None", message)
+    unknown = any(
+        None in _shape(leaf)[1:] for leaf in tree.flatten((args, kwargs)) if _is_tensor(leaf)
+    )
+    give = "give the sizes that are None in Input(shape=...)" if unknown else None
+    raise ShapeError(
+        f"cannot be applied to its input: {message}", fix=layer.call_advice or give
+    ) from failure
 
 
 def _is_tensor(leaf: Any) -> bool:

@@ -53,6 +53,8 @@ class Layer(Weights, Configurable):
         batch_input_shape: the same with the batch.
 
     Attributes:
+        input_spec: what it accepts as input; an `InputSpec` stands for one tensor, so that a list
+            of them is refused, a list for several, None for anything.
         supports_masking: set it in a class that computes each step of a sequence on its own: the
             mask of the input is then that of the output.
         keeps_integers: set it in a class that only moves values: whole numbers stay whole.
@@ -71,6 +73,7 @@ class Layer(Weights, Configurable):
         (None, 3)
     """
 
+    input_spec: InputSpec | list[InputSpec] | None = None
     supports_masking: bool = False
     keeps_integers: ClassVar[bool] = False
     warns_of_lost_masks: ClassVar[bool] = True
@@ -78,6 +81,7 @@ class Layer(Weights, Configurable):
     merges: ClassVar[bool] = False
     call_advice: ClassVar[str | None] = None
     _auto_name: ClassVar[str | None] = None
+    _more_arguments: ClassVar[tuple[str, ...]] = ("trainable", "dtype", "name", "input_shape")
     _call_parameters: ClassVar[Mapping[str, inspect.Parameter]]
     _call_signature: ClassVar[inspect.Signature]
 
@@ -110,13 +114,13 @@ class Layer(Weights, Configurable):
         )
         self._named = name is not None
         self.built = False
-        self.input_spec: InputSpec | list[InputSpec] | None = None
         self.location: Location | None = user_location()
         self.activity_regularizer = _regularizer(activity_regularizer)
         self.batch_input_shape = _input_shape(type(self), kwargs)
         if kwargs:
             unknown = next(iter(kwargs))
-            hint = did_you_mean(unknown, inspect.signature(type(self).__init__).parameters)
+            known = [*inspect.signature(type(self).__init__).parameters, *self._more_arguments]
+            hint = did_you_mean(unknown, known)
             raise ArgumentTypeError(
                 f"{type(self).__name__} has no argument {unknown!r}.{hint}",
                 fix="leave it out, or take it in your layer's own __init__",
@@ -152,6 +156,11 @@ class Layer(Weights, Configurable):
         """The name; the path within a model is in `walk(model)`."""
         return self._name
 
+    @property
+    def display_name(self) -> str:
+        """How errors and pictures call its kind: the name of its class."""
+        return type(self).__name__
+
     def describe(self, location: Location | None = None) -> str:
         """Return how errors name it: class, name, line."""
         return describe_layer(self, location or self.location)
@@ -172,6 +181,17 @@ class Layer(Weights, Configurable):
         super().__setattr__(name, value)
         if not same:
             mark_changed(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if isinstance(getattr(type(self), name, None), property):
+            return object.__getattribute__(self, name)  # raises what the property raised
+        makes_variables = type(self).build is not Layer.build and not name.startswith("_")
+        if makes_variables and not self.__dict__.get("built", True):
+            raise NotBuiltError(
+                f"{self.describe()} has no {name!r}: it is not built, so it has no variables yet.",
+                fix="call it on data, or build it: layer.build(input_shape)",
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # -- dtypes -----------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
+from plait.core.arguments import mismatch
 from plait.errors import ArgumentTypeError, ConfigError, did_you_mean
 
 T = TypeVar("T")
@@ -103,7 +104,7 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         try:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError as error:
-            raise _unknown_argument(type(self), signature, kwargs, error) from None
+            raise mismatch(type(self).__name__, signature, kwargs, error) from None
         bound.apply_defaults()
         for name, value in list(bound.arguments.items())[1:]:
             kind = signature.parameters[name].kind
@@ -115,25 +116,6 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
         object.__setattr__(self, "_constructed", True)
 
     return recorded
-
-
-def _unknown_argument(
-    cls: type, signature: inspect.Signature, kwargs: Mapping[str, Any], error: TypeError
-) -> ArgumentTypeError:
-    hint = ""
-    for name in kwargs:
-        if name not in signature.parameters:
-            hint = did_you_mean(name, signature.parameters)
-            break
-    return ArgumentTypeError(
-        f"{cls.__name__}: {error}.{hint}", fix=f"{cls.__name__}{_shown(signature)}"
-    )
-
-
-def _shown(signature: inspect.Signature) -> str:
-    bare = inspect.Parameter.empty
-    parameters = [p.replace(annotation=bare) for p in list(signature.parameters.values())[1:]]
-    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
 def _room(module: str) -> str:

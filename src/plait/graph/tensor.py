@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from plait.errors import ArgumentTypeError, Location
+from plait.graph.foreign import refusal
 
 if TYPE_CHECKING:
     from plait.graph.node import Node
@@ -132,6 +133,12 @@ class SymbolicTensor:
 
     def __array__(self, *args: object, **kwargs: object) -> NoReturn:
         self._no_value("a NumPy array")
+
+    @property
+    def __jax_array__(self) -> NoReturn:
+        import plait.ops  # noqa: F401  (installs the operations)
+
+        raise refusal(self.describe(), _operations)
 
     def describe(self) -> str:
         """Return how errors name it: layer, name, line."""

@@ -17,6 +17,7 @@ from plait.graph.tensor import Shape
 class _Elementwise(Layer):
     """A layer whose output has the shape of its input, in floats, and passes masks on."""
 
+    input_spec = InputSpec()
     supports_masking = True
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

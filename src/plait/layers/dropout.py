@@ -39,6 +39,7 @@ def check_rate(who: str, value: Any, name: str = "rate") -> float:
 class Noise(Layer):
     """A layer that changes its input in training and hands it on otherwise."""
 
+    input_spec = InputSpec()
     supports_masking = True
 
     seed: Seed

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from plait import constraints, initializers, regularizers
 from plait.core.layer import Layer
+from plait.core.spec import InputSpec
 from plait.graph.tensor import Shape
 from plait.layers.arguments import whole_number
 
@@ -16,8 +17,9 @@ class Embedding(Layer):
     """Look up a trained vector for each whole number.
 
     Input: whole numbers of any shape (floats are cut to whole numbers); output: that shape with
-    `output_dim` added. A number outside ``0 ... input_dim - 1`` gives NaN, and a negative one
-    counts from the end, as in Keras on JAX.
+    `output_dim` added. `fit`, `evaluate` and `predict` refuse arrays with a number outside ``0 ...
+    input_dim - 1``. Elsewhere it gives NaN, and a negative one counts from the end, as in Keras on
+    JAX.
 
     Args:
         input_dim: how many different numbers there are, the largest + 1.
@@ -40,6 +42,8 @@ class Embedding(Layer):
         >>> plait.layers.Embedding(100, 8)(np.array([[1, 2, 3]])).shape
         (1, 3, 8)
     """
+
+    input_spec = InputSpec()
 
     def __init__(
         self,

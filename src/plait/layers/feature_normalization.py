@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from plait.core.layer import Layer
+from plait.core.spec import InputSpec
 from plait.errors import ArgumentTypeError, ConfigError, DataError, NotBuiltError, ShapeError
 from plait.graph import tree
 from plait.graph.tensor import Shape
@@ -43,6 +44,7 @@ class Normalization(Layer):
         [[1.0, -1.0]]
     """
 
+    input_spec = InputSpec()
     supports_masking = True
 
     def __init__(

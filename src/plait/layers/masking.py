@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from plait.core.layer import Layer
+from plait.core.spec import InputSpec
 from plait.graph.tensor import Shape
 
 
@@ -27,6 +28,7 @@ class Masking(Layer):
         [[[1.0, 2.0], [0.0, 0.0]]]
     """
 
+    input_spec = InputSpec()
     keeps_integers = True
     supports_masking = True
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from plait import constraints, initializers, regularizers
 from plait.core.layer import Layer
+from plait.core.spec import InputSpec
 from plait.core.variable import Variable
 from plait.errors import ArgumentTypeError, ShapeError
 from plait.graph.tensor import Shape
@@ -19,6 +20,7 @@ from plait.layers.moments import spread
 class Normalizer(Layer):
     """What normalization layers share: they normalize over `axis` and keep shapes and masks."""
 
+    input_spec = InputSpec()
     supports_masking = True
     call_advice: ClassVar[str | None] = "call it on inputs of the shape it was built for"
 

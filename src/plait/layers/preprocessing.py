@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from plait.core.layer import Layer
+from plait.core.spec import InputSpec
 from plait.errors import ArgumentTypeError, ConfigError
 from plait.graph.tensor import Shape
 from plait.layers.arguments import whole_number
@@ -26,6 +27,7 @@ class Rescaling(Layer):
         [0.0, 1.0]
     """
 
+    input_spec = InputSpec()
     supports_masking = True
 
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:

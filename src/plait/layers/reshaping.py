@@ -64,6 +64,7 @@ class Reshape(Layer):
         (None, 6, 2)
     """
 
+    input_spec = InputSpec()
     keeps_integers = True
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:

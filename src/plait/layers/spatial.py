@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from plait.core.layer import Layer
-from plait.core.spec import InputSpec
 from plait.errors import ConfigError, ShapeError
 from plait.graph.tensor import Shape
 from plait.layers.arguments import data_format as checked_format
 from plait.layers.arguments import sizes
+from plait.layers.spatial_layer import SpatialSpec
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -27,7 +27,7 @@ class _Spatial(Layer):
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = checked_format(type(self).__name__, data_format)
-        self.input_spec = InputSpec(ndim=self.rank + 2)
+        self.input_spec = SpatialSpec(self.rank, self.data_format)
 
     def _axes(self) -> range:
         first = 2 if self.data_format == "channels_first" else 1

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, overload
 
 from plait.core import calling, infer
+from plait.core.arguments import checked_arguments
 from plait.core.layer import Layer
 from plait.core.spec import is_shape, standardize_shape
 from plait.core.variable import Variable
@@ -53,6 +54,7 @@ class Model(Trainer, Editable, Parts, Layer):
 
     routes_masks = True
     _auto_name = None
+    _more_arguments = ("inputs", "outputs", "name", "trainable", "dtype")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         graph_arguments = {}
@@ -238,6 +240,7 @@ class Model(Trainer, Editable, Parts, Layer):
             fix=f"its layers are {', '.join(by_name)}" if len(by_name) < 20 else None,
         )
 
+    @checked_arguments
     def summary(
         self,
         line_length: int | None = None,
@@ -299,7 +302,7 @@ class Model(Trainer, Editable, Parts, Layer):
 
         for finding in lint(self):
             if finding.severity == "warning":
-                warnings.warn(str(finding), ModelWarning, stacklevel=3)
+                warnings.warn(str(finding), ModelWarning, stacklevel=4)
 
     def _checkpoints(self, resume: Any, hooks: CallbackList) -> Store | None:
         brought = [c.checkpoints for c in hooks.callbacks if hasattr(c, "checkpoints")]

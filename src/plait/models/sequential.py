@@ -305,8 +305,8 @@ class Sequential(Model):
         if self._graph is None:
             if len(self._tensors) < 1 or (not self._stack and self._input is None):
                 raise NotBuiltError(
-                    f"Sequential '{self.name}' has no input and output yet: the shape of its "
-                    "input is not known.",
+                    f"{self.describe()} has no input and output yet: the shape of its input is "
+                    "not known.",
                     fix="begin it with plait.Input(shape=...), or call it on data first",
                 )
             self._graph = Graph(self._tensors[0], self._tensors[-1])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from plait.core.arguments import checked_arguments
 from plait.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class Callback:
     """
 
     lazy_logs = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = checked_arguments(cls.__init__)  # type: ignore[method-assign]
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from plait.core.infer import infer
 from plait.core.spec import TensorSpec
 from plait.errors import DataError, ShapeError
 from plait.graph import tree
+from plait.graph.graph import Graph
 from plait.graph.tensor import Shape, SymbolicTensor
+from plait.layers.embedding import Embedding
 from plait.losses.shapes import check_paired
 from plait.training.data import Batch, Position, Source
 
@@ -26,21 +28,25 @@ _FAMILIES = ("crossentropy", "margin", "overlap", "probabilistic", "regression",
 class CheckedSource:
     """Batches that fit a model, or an error that names the input or output.
 
-    Shapes are looked at in the first batch. Labels are looked at all together, before that batch
-    is given, if the targets are in memory, else batch by batch.
+    Shapes are looked at in the first batch. Labels, and numbers that `Embedding` looks up, are
+    looked at all together, before that batch is given, if the data are in memory, else batch by
+    batch.
 
     Args:
         source: where the batches come from.
         model: the model that they are for.
+        class_weight: as `fit` takes it; its classes are compared with those of the outputs.
 
     Attributes:
         num_batches: batches an epoch, None if not known before it ends.
+        inputs: all inputs if they are in memory, else None.
         targets: all targets if they are in memory, else None.
     """
 
-    def __init__(self, source: Source, model: Model) -> None:
-        self._source, self._model = source, model
-        self.num_batches, self.targets = source.num_batches, source.targets
+    def __init__(self, source: Source, model: Model, class_weight: Any = None) -> None:
+        self._source, self._model, self._class_weight = source, model, class_weight
+        self.num_batches = source.num_batches
+        self.inputs, self.targets = source.inputs, source.targets
         self._specs: list[Any] = []
         self._shapes: list[Shape] | None = None
 
@@ -94,6 +100,8 @@ class CheckedSource:
             specs = self._output_specs(x)
             objective.know_outputs(specs, self._model.known_output_names)
             self._specs, self._shapes = objective.predictions(specs), shapes
+        if self._model.has_graph:
+            self._check_lookups(self.inputs if whole else x)
         if y is None or not self._model.compiled:
             return
         targets = objective.match_targets(self.targets if whole else y)
@@ -119,6 +127,8 @@ class CheckedSource:
         room, _, family = getattr(function, "__module__", "").rpartition(".")
         if room != "plait.losses" or family not in _FAMILIES:
             return
+        if "crossentropy" in function.__name__:  # type: ignore[union-attr]
+            self._check_class_weight(name, 2 if pred[-1] == 1 else pred[-1])
         if family == "sparse":
             options = loss._fn_kwargs  # type: ignore[union-attr]
             axis = options.get("axis", -1)
@@ -136,6 +146,42 @@ class CheckedSource:
                 f"{low:g} to {high:g}.",
                 fix="for -1 and 1 use loss='hinge'; for class numbers use Dense(classes, "
                 "activation='softmax') with loss='sparse_categorical_crossentropy'",
+            )
+
+    def _check_lookups(self, x: Any) -> None:
+        model = self._model
+        tables = _tables(model.graph)
+        if not tables:
+            return
+        names = model.input_names
+        flat = [x.get(name) for name in names] if isinstance(x, Mapping) else tree.flatten(x)
+        for index, array in enumerate(flat):
+            if index not in tables or type(array) is not np.ndarray or array.size == 0:
+                continue
+            layer, low, high = tables[index], array.min(), array.max()
+            if low >= 0 and high < layer.input_dim:
+                continue
+            fix = "begin with 0: a negative number is no row"
+            if low >= 0:
+                fix = f"make it larger, Embedding({int(high) + 1}, ...), or correct the numbers"
+            raise DataError(
+                f"input '{names[index]}' is looked up in {layer.describe()}, which has "
+                f"rows 0 to {layer.input_dim - 1}, but it holds {low if low < 0 else high:g}.",
+                fix=fix,
+            )
+
+    def _check_class_weight(self, name: str, classes: int | None) -> None:
+        given = self._class_weight
+        if isinstance(given, Mapping) and any(isinstance(key, str) for key in given):
+            given = given.get(name)
+        if classes is None or not isinstance(given, Mapping):
+            return
+        wrong = [label for label in given if not 0 <= label < classes]
+        if wrong:
+            raise DataError(
+                f"output '{name}' has {classes} classes (0 to {classes - 1}), but class_weight "
+                f"names class {wrong[0]}.",
+                fix="leave it out of class_weight",
             )
 
     def _check_labels(
@@ -193,6 +239,22 @@ class CheckedSource:
             f"predicts one class per {what}.",
             fix=f"put layers.{pooling}() or layers.Flatten(){last}",
         )
+
+
+def _tables(graph: Graph) -> dict[int, Embedding]:
+    """Return the embedding that each input of a graph is looked up in, by the input's position."""
+    found = {}
+    positions = {tensor: index for index, tensor in enumerate(graph.inputs)}
+    for node in graph.nodes:
+        within: dict[int, Embedding] = {}
+        if isinstance(node.layer, Embedding):
+            within = {0: node.layer}
+        elif getattr(node.layer, "has_graph", False):
+            within = _tables(node.layer.graph)
+        for index, layer in within.items():
+            if node.inputs[index] in positions:
+                found[positions[node.inputs[index]]] = layer
+    return found
 
 
 def _any_batch(leaf: Any, one_sample: list[Shape]) -> Any:

@@ -44,10 +44,12 @@ class Source(Protocol):
 
     Attributes:
         num_batches: batches an epoch, None if not known before it ends.
+        inputs: all inputs if they are in memory, else None.
         targets: all targets if they are in memory, else None.
     """
 
     num_batches: int | None
+    inputs: Any
     targets: Any
 
     def epoch(self) -> Iterator[Batch]:
@@ -369,7 +371,7 @@ class ArraySource(_Epochs):
         if self.size == 0:
             raise DataError("there are no data: x has no samples.", fix="pass at least one")
         self.data = (x, y, sample_weight)
-        self.targets = y
+        self.inputs, self.targets = x, y
         self.batch_size, self.shuffle = batch_size, shuffle
         self.num_batches: int | None = steps or -(-self.size // batch_size)
 
@@ -425,7 +427,7 @@ class BatchSource(_Epochs):
         self.batches, self.shuffle, self.weights = batches, shuffle, weights
         self._kind = type(batches).__name__
         self.input_names, self.output_names = input_names, output_names
-        self.targets = None
+        self.inputs = self.targets = None
         self.num_batches = steps if steps is not None else _length(batches)
         self._epochs = 0
 

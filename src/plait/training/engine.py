@@ -20,6 +20,7 @@ from plait.core.scope import Scope
 from plait.core.variable import Variable
 from plait.core.walk import signature, structure_version, variables_by_path
 from plait.graph import tree
+from plait.ops.arguments import unwrapped
 from plait.training.data import pack, unpack
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ class Engine:
             self._traced = True
             values = dict(zip(variables, state, strict=True))
             with Scope(values, rng=jax.random.key(seed), step=number, closed=True) as scope:
-                result = method(pack(unpack(data)))
+                result = unwrapped(method(pack(unpack(data))))
             if kind != "predict":
                 names[:] = [*result]
                 result = [*result.values()]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from plait.core.arguments import checked_arguments
 from plait.errors import ConfigError, DataError
 from plait.graph import tree
 from plait.training import data
@@ -24,6 +25,7 @@ class Trainer(Steps):
 
     # -- fit --------------------------------------------------------------------------------
 
+    @checked_arguments
     def fit(
         self,
         x: Any = None,
@@ -187,7 +189,7 @@ class Trainer(Steps):
             input_names=input_names,
             output_names=output_names,
         )
-        return CheckedSource(source, self)  # type: ignore[arg-type]
+        return CheckedSource(source, self, class_weight)  # type: ignore[arg-type]
 
     def _names_for_data(self) -> tuple[list[str] | None, list[str] | None]:
         return self.input_names if self.has_graph else None, self.known_output_names  # type: ignore[attr-defined]
@@ -220,6 +222,7 @@ class Trainer(Steps):
 
     # -- evaluate and predict ---------------------------------------------------------------
 
+    @checked_arguments
     def evaluate(
         self,
         x: Any = None,
@@ -246,6 +249,7 @@ class Trainer(Steps):
         values = list(logs.values())
         return values[0] if len(values) == 1 else values
 
+    @checked_arguments
     def predict(
         self,
         x: Any,
@@ -275,6 +279,7 @@ class Trainer(Steps):
 
     # -- one batch --------------------------------------------------------------------------
 
+    @checked_arguments
     def train_on_batch(
         self,
         x: Any,
@@ -289,6 +294,7 @@ class Trainer(Steps):
         self.reset_metrics()
         return _logs(self._engine.train(batch), return_dict)
 
+    @checked_arguments
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
@@ -298,6 +304,7 @@ class Trainer(Steps):
         self.reset_metrics()
         return _logs(self._engine.test(batch), return_dict)
 
+    @checked_arguments
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch as NumPy arrays."""
         batch = self._one_batch(x, None, None, None)

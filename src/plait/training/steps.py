@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from plait import optimizers
+from plait.core.arguments import checked_arguments
 from plait.core.scope import current_scope, value_and_grad
 from plait.errors import NotCompiledError
 from plait.graph import tree
@@ -53,6 +54,7 @@ class Steps:
 
     # -- compile ----------------------------------------------------------------------------
 
+    @checked_arguments
     def compile(
         self,
         optimizer: Any = "rmsprop",

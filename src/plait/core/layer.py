@@ -512,6 +512,8 @@ def _marking_built(build: Callable[..., None]) -> Callable[..., None]:
     def marked(self: Layer, *args: Any, **kwargs: Any) -> None:
         build(self, *args, **kwargs)
         self.built = True
+        if len(args) == 1 and not kwargs:
+            object.__setattr__(self, "_built_for", args[0])
 
     return marked
 

@@ -36,6 +36,7 @@ _ROOMS = (
 _classes: dict[tuple[str, str], type] = {}
 _functions: dict[tuple[str, str], Callable[..., Any]] = {}
 _custom: dict[str, Any] = {}
+_exchange: Exchange | None = None
 
 
 class Configurable:
@@ -195,7 +196,7 @@ def serialize(value: Any) -> Any:
             "config": {"value": array.tolist(), "dtype": array.dtype.name},
         }
     if isinstance(value, tuple):
-        return {"class_name": "__tuple__", "items": [serialize(item) for item in value]}
+        return tuple(serialize(item) for item in value)
     if isinstance(value, list):
         return [serialize(item) for item in value]
     if isinstance(value, Mapping):
@@ -203,18 +204,13 @@ def serialize(value: Any) -> Any:
     if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         return np.dtype(value).name
     if isinstance(value, slice):
-        return {"class_name": "__slice__", "items": [value.start, value.stop, value.step]}
+        ends = {"start": value.start, "stop": value.stop, "step": value.step}
+        return {"class_name": "__slice__", "config": {k: serialize(v) for k, v in ends.items()}}
     if value is Ellipsis:
         return {"class_name": "__ellipsis__", "config": {}}
     if hasattr(value, "get_config") and not isinstance(value, type):
-        cls = type(value)
-        builtin = cls.__module__.startswith("plait.")
-        return {
-            "module": _keras_module(cls.__module__) if builtin else cls.__module__,
-            "class_name": cls.__name__,
-            "config": value.get_config(),
-            "registered_name": None if builtin else registered_name(cls) or cls.__name__,
-        }
+        written = _named(type(value)) | {"config": value.get_config()}
+        return written if _exchange is None else _exchange.written(value, written)
     if callable(value):
         for (_, known), function in _functions.items():
             if function is value:
@@ -238,6 +234,16 @@ def serialize(value: Any) -> Any:
     )
 
 
+def _named(cls: type) -> dict[str, Any]:
+    builtin = cls.__module__.startswith("plait.")
+    module = _keras_module(cls.__module__) if builtin else cls.__module__
+    return {
+        "module": None if module == "__main__" else module,
+        "class_name": cls.__name__,
+        "registered_name": None if builtin else registered_name(cls) or cls.__name__,
+    }
+
+
 def _is_jax_array(value: Any) -> bool:
     return type(value).__module__.startswith("jax")
 
@@ -249,29 +255,56 @@ def deserialize(value: Any, room: str | None = None) -> Any:
         value: what `serialize` returned, or a configuration written by Keras 3.
         room: where to look a bare class name up first ("layers", "losses", ...).
     """
-    if isinstance(value, list):
-        return [deserialize(item, room) for item in value]
+    if isinstance(value, list | tuple):
+        return type(value)(deserialize(item, room) for item in value)
     if not isinstance(value, Mapping):
         return value
     if "class_name" not in value:
         return {key: deserialize(item, room) for key, item in value.items()}
-    name = value["class_name"]
-    if name == "__tuple__":
-        return tuple(deserialize(item, room) for item in value.get("items", value.get("config")))
+    name: str = value["class_name"]
+    config: Any = value.get("config")
     if name in ("__numpy__", "__tensor__"):
-        return np.array(value["config"]["value"], dtype=value["config"]["dtype"])
+        return np.array(config["value"], dtype=np.dtype(config["dtype"]))
     if name == "__slice__":
-        return slice(*value["items"])
+        return slice(*(deserialize(config[end]) for end in ("start", "stop", "step")))
     if name == "__ellipsis__":
         return Ellipsis
+    if name == "__bytes__":
+        return config["value"].encode()
+    return _make(value, room) if _exchange is None else _exchange.read(value, room, _make)
+
+
+def _make(value: Mapping[str, Any], room: str | None) -> Any:
+    name: str = value["class_name"]
+    config: Any = value.get("config")
     if name == "function":
         registered = value.get("registered_name")
-        return find_function(
-            value["config"] if registered in (None, "function") else registered, room
-        )
+        return find_function(config if registered in (None, "function") else registered, room)
     cls = find_class(value, room)
-    config = value.get("config") or {}
-    return cls.from_config(config) if hasattr(cls, "from_config") else cls(**config)
+    return cls.from_config(config or {}) if hasattr(cls, "from_config") else cls(**config or {})
+
+
+class Exchange:
+    """What a file adds to the configurations of objects; see `exchanging`."""
+
+    def written(self, obj: Any, data: dict[str, Any]) -> dict[str, Any]:
+        """Return what is written for an object, given what `serialize` made of it."""
+        return data
+
+    def read(self, data: Mapping[str, Any], room: str | None, make: Callable[..., Any]) -> Any:
+        """Return the object or function that was written; ``make(data, room)`` makes it."""
+        return make(data, room)
+
+
+@contextmanager
+def exchanging(exchange: Exchange) -> Iterator[None]:
+    """Let `serialize` and `deserialize` go through an `Exchange` within the block."""
+    global _exchange
+    before, _exchange = _exchange, exchange
+    try:
+        yield
+    finally:
+        _exchange = before
 
 
 def find_class(value: Mapping[str, Any], room: str | None = None) -> Any:

@@ -89,6 +89,17 @@ class InputLayer(Layer):
         """What data is cast to."""
         return self.input_dtype
 
+    def get_config(self) -> dict[str, Any]:
+        """Return shape, dtype and name."""
+        return {
+            "batch_shape": self.batch_shape,
+            "dtype": self.input_dtype,
+            "sparse": False,
+            "ragged": False,
+            "name": self.name,
+            "optional": self.optional,
+        }
+
     def call(self, inputs: Any) -> Any:
         """Return the input."""
         return inputs

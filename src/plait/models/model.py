@@ -23,13 +23,14 @@ from plait.graph.tensor import SymbolicTensor
 from plait.models import run
 from plait.models.editable import Editable
 from plait.models.parts import Parts
+from plait.models.persistent import Persistent
 from plait.training.callback import CallbackList
 from plait.training.engine import Engine
 from plait.training.loop import Trainer
 from plait.training.resume import Store
 
 
-class Model(Trainer, Editable, Parts, Layer):
+class Model(Persistent, Trainer, Editable, Parts, Layer):
     """A network: the graph between inputs and outputs, or a subclass with its own `call`.
 
     ``Model(inputs, outputs)`` takes symbolic tensors, or lists, tuples and dicts of them, and

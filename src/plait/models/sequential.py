@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from plait.core.layer import Layer
+from plait.core.registry import custom_object_scope, deserialize, serialize
 from plait.core.spec import is_shape, standardize_shape
 from plait.core.variable import Variable
 from plait.errors import ArgumentTypeError, ConfigError, GraphError, NotBuiltError, ShapeError
@@ -323,6 +324,27 @@ class Sequential(Model):
     def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
         for layer in self._stack:
             yield layer.name, layer
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the layers as plain data, or the arguments of a subclass' own constructor."""
+        if type(self).__init__ is not Sequential.__init__:
+            return super().get_config()
+        layers = [self._input, *self._stack] if self._input is not None else self._stack
+        head = {"name": self.name, "trainable": self._trainable}
+        return {**head, "layers": [serialize(layer) for layer in layers]}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
+        """Make a model, without its weights, from what `get_config` returned."""
+        if "layers" not in config or cls.__init__ is not Sequential.__init__:
+            return super().from_config(config, custom_objects)
+        with custom_object_scope(custom_objects):
+            layers = [deserialize(layer, "layers") for layer in config["layers"]]
+        model = cls(layers, name=config.get("name"))
+        model._trainable = config.get("trainable", True)
+        if config.get("build_input_shape") and not model.has_graph and layers:
+            model.build(tuple(config["build_input_shape"]))
+        return model
 
     def build(self, input_shape: Any = None) -> None:
         """Build for inputs of this shape, batch included."""

@@ -1,0 +1,90 @@
+"""The part of a model that is written to files and read from them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, Self
+
+from plait.core.registry import deserialize, exchanging, serialize
+from plait.errors import ConfigError
+from plait.saving import graphs
+from plait.saving.exchange import Writing
+
+
+class Persistent:
+    """The part of a model that is written to files and read from them."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the model as plain data: its graph, or the arguments of its constructor."""
+        config = super().get_config()  # type: ignore[misc]
+        if not (self.has_graph and _takes_graphs(type(self))):  # type: ignore[attr-defined]
+            return config
+        head = {"name": config["name"], "trainable": config["trainable"]}
+        return {**head, **graphs.to_config(self.graph)}  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
+        """Make a model, without its weights, from what `get_config` returned."""
+        if "input_layers" not in config or not _takes_graphs(cls):
+            return super().from_config(config)  # type: ignore[misc]
+        inputs, outputs = graphs.from_config(config)
+        model = cls(inputs, outputs, name=config.get("name"))  # type: ignore[call-arg]
+        model._trainable = config.get("trainable", True)  # type: ignore[attr-defined]
+        return model
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return what `compile` was given, as plain data."""
+        objective = self.objective  # type: ignore[attr-defined]
+        settings = {
+            "optimizer": self.optimizer,  # type: ignore[attr-defined]
+            "loss": objective.loss,
+            "loss_weights": objective.loss_weights,
+            "metrics": objective.user_metrics,
+            "weighted_metrics": objective.user_weighted_metrics,
+            "run_eagerly": self.run_eagerly,  # type: ignore[attr-defined]
+        }
+        written = {}
+        for name, value in settings.items():
+            try:
+                written[name] = serialize(value)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"the {name} that {self.describe()} was compiled with cannot be written: "  # type: ignore[attr-defined]
+                    f"{error}",
+                ) from error
+        return written
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as `get_compile_config` says."""
+        known = inspect.signature(self.compile).parameters  # type: ignore[attr-defined]
+        given = {name: deserialize(v) for name, v in config.items() if name in known}
+        self.compile(**given)  # type: ignore[attr-defined]
+
+    def to_json(self, **kwargs: Any) -> str:
+        """Return the architecture as JSON, without weights; see `plait.models.model_from_json`.
+
+        Args:
+            **kwargs: for `json.dumps`.
+        """
+        with exchanging(Writing()):
+            return json.dumps(serialize(self), **kwargs)
+
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        include_optimizer: bool = True,
+    ) -> None:
+        """Write the model to a ``.keras`` file; see `plait.saving.save_model`."""
+        from plait.saving.keras_file import save_model
+
+        save_model(self, filepath, overwrite, include_optimizer)
+
+
+def _takes_graphs(cls: type) -> bool:
+    """Return whether a class is made by ``cls(inputs, outputs, name=...)``."""
+    kinds = {parameter.kind for parameter in inspect.signature(cls).parameters.values()}
+    return {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds

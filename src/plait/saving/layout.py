@@ -1,0 +1,126 @@
+"""Where Keras 3 keeps the weights of each layer in an HDF5 file.
+
+A layer's variables lie in ``PATH/vars`` as ``0``, ``1``, ...; the path goes through the attributes
+that hold a layer, and through lists by class (``layers/dense_1``). Names of layers are not part of
+it, since automatic names change: they are an attribute of the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from plait.core.layer import Layer
+from plait.core.naming import snake_case
+from plait.core.variable import Variable
+from plait.graph import tree
+from plait.ops import Op
+
+
+class Group(NamedTuple):
+    """The variables of one layer, and where they are.
+
+    Attributes:
+        path: of the group in the file, "" for the model itself.
+        names: the names of the layers on the way, the layer's own last.
+        layer: the layer.
+        variables: its own variables, in Keras' order.
+    """
+
+    path: str
+    names: tuple[str, ...]
+    layer: Layer
+    variables: list[Variable]
+
+
+def groups(model: Layer) -> list[Group]:
+    """Return the group of a layer and of every layer within it, each layer once."""
+    found: list[Group] = []
+    seen: set[int] = set()
+    stack: list[tuple[str, tuple[str, ...], Layer]] = [("", (), model)]
+    while stack:
+        path, above, layer = stack.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        names = (*above, layer.name) if path else ()
+        found.append(Group(path, names, layer, own_variables(layer)))
+        children = [
+            (f"{path}/{place}" if path else place, names, child)
+            for place, child in _children(layer)
+        ]
+        stack.extend(reversed(children))
+    return found
+
+
+def own_variables(layer: Layer) -> list[Variable]:
+    """Return the variables that are a layer's own, in Keras' order: trainable ones first."""
+    found = {id(v): v for v in layer._variables.values()}
+    for value in vars(layer).values():
+        for leaf in tree.flatten(value) if isinstance(value, list | tuple | dict) else (value,):
+            if isinstance(leaf, Variable):
+                found.setdefault(id(leaf), leaf)
+    return sorted(found.values(), key=lambda variable: not variable.trainable)
+
+
+def _children(layer: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield (place, layer) of what a layer holds, in the order in which Keras looks."""
+    layers = getattr(layer, "layers", None) if hasattr(layer, "has_graph") else None
+    if layers is not None and _is_standard(layer):
+        yield from _contained("layers", layers)
+        layers = None
+    attributes: dict[str, Any] = {
+        name: value for name, value in vars(layer).items() if name not in _INTERNAL
+    }
+    if layers is not None:
+        attributes["layers"] = layers
+    for name in sorted(attributes, key=lambda name: f"~{name}" if name[0] == "_" else name):
+        value = attributes[name]
+        if isinstance(value, Layer):
+            yield name, value
+        elif isinstance(value, list | tuple | dict):
+            yield from _contained(name, value)
+
+
+_INTERNAL = {"_variables", "_captured", "_losses", "_compiled", "_graph", "_stack", "_tensors"}
+_INTERNAL |= {"_input", "_engine", "_edits", "optimizer", "objective", "history"}
+
+
+def _is_standard(layer: Any) -> bool:
+    """Return whether a model is a graph or a `Sequential`, for Keras looks at its list first."""
+    return layer.has_graph or hasattr(layer, "_stack")
+
+
+def _contained(place: str, container: Any) -> Iterator[tuple[str, Layer]]:
+    """Yield the layers in nested lists, tuples and dicts, named by class and counted."""
+    stack: list[tuple[str, Any]] = [(place, container)]
+    seen: set[int] = set()
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, Layer):
+            yield path, value
+            continue
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        used: dict[str, int] = {}
+        inner: list[tuple[str, Any]] = []
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, Op):
+                continue
+            if isinstance(item, Layer):
+                name = snake_case(_class_name(item))
+            elif isinstance(item, list | tuple | dict):
+                name = "container"
+            else:
+                continue
+            used[name] = used.get(name, -1) + 1
+            inner.append((f"{path}/{name}_{used[name]}" if used[name] else f"{path}/{name}", item))
+        stack.extend(reversed(inner))
+
+
+def _class_name(layer: Layer) -> str:
+    """Return the name of the class that Keras has for a layer."""
+    if getattr(layer, "has_graph", False) and type(layer).__name__ == "Model":
+        return "Functional"
+    return type(layer).__name__

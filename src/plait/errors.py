@@ -103,6 +103,10 @@ class ArgumentTypeError(PlaitError, TypeError):
     """An argument of the wrong type."""
 
 
+class ExportError(PlaitError, ValueError):
+    """A model that a format cannot express."""
+
+
 class NotBuiltError(PlaitError, ValueError, AttributeError):
     """Something was asked that exists only once shapes are known."""
 
@@ -144,6 +148,7 @@ for _error in (
     DataError,
     ConfigError,
     ArgumentTypeError,
+    ExportError,
     NotBuiltError,
     NotCompiledError,
     FileError,

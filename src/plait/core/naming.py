@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 
 from plait.errors import ConfigError
 
@@ -32,6 +33,17 @@ def free_name(name: str, taken: Container[str]) -> str:
         count += 1
         free = f"{name}_{count}"
     return free
+
+
+@contextmanager
+def numbers_kept() -> Iterator[None]:
+    """Let layers made within the block, for no model of the user's, use up no automatic names."""
+    before = Counter(_used)
+    try:
+        yield
+    finally:
+        _used.clear()
+        _used.update(before)
 
 
 def clear_session() -> None:

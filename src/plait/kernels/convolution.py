@@ -141,7 +141,7 @@ def conv_transpose(
         x.astype(kernel.dtype),
         kernel,
         strides,
-        _transposed_padding(spans(window, dilation), strides, padding, extra),
+        transposed_padding(spans(window, dilation), strides, padding, extra),
         rhs_dilation=dilation,
         dimension_numbers=_layout(rank, data_format),
         transpose_kernel=True,
@@ -167,7 +167,7 @@ def transposed_sizes(
     """
     output_sizes(sizes, window, strides, "same")
     reach = spans(window, dilation)
-    pads = _transposed_padding(reach, strides, padding, output_padding)
+    pads = transposed_padding(reach, strides, padding, output_padding)
     result = tuple(
         None if size is None else (size - 1) * stride + 2 - span + before + after
         for size, stride, span, (before, after) in zip(sizes, strides, reach, pads, strict=True)
@@ -181,7 +181,7 @@ def transposed_sizes(
     return result
 
 
-def _transposed_padding(
+def transposed_padding(
     reach: Sizes, strides: Sequence[int], padding: str, output_padding: Sequence[int] | None
 ) -> list[tuple[int, int]]:
     """Return how much `lax.conv_transpose` pads its strided input before and after."""

@@ -1,0 +1,328 @@
+"""Converters: what each layer becomes in ONNX, and running them over a graph with its masks.
+
+A converter takes the layer and the arguments of its `call`, with tensors of the ONNX graph in
+place of arrays, and returns what `call` returns. A layer without one is called with symbolic
+tensors: if `plait.ops` and other layers are all that its `call` uses, that makes a graph of layers
+that have converters.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+
+from plait.core import naming
+from plait.core.layer import Layer
+from plait.core.scope import Scope
+from plait.errors import ExportError, Location, PlaitError
+from plait.graph import tree
+from plait.graph.graph import Graph
+from plait.graph.tensor import SymbolicTensor
+from plait.layers.input import InputLayer
+from plait.saving.onnx.tensor import Tensor, cast, shape_of, wide, writer_of
+
+Converter = Callable[..., Any]
+
+_CONVERTERS: dict[type, Converter] = {}
+_MASKS: dict[type, Converter] = {}
+
+_HARMLESS = frozenset(
+    """__init__ __doc__ __module__ __qualname__ __annotations__ __dict__ __weakref__ build
+    __parameters__ _call_parameters _call_signature _auto_name call_advice get_config from_config
+    compute_output_shape compute_output_spec compute_mask regularization_losses losses
+    get_build_config build_from_config __firstlineno__ __static_attributes__ __orig_bases__
+    supports_masking warns_of_lost_masks __abstractmethods__ _abc_impl""".split()
+)
+
+
+def onnx_converter(cls: type[Layer]) -> Callable[[Converter], Converter]:
+    """Say what a layer of yours becomes in ONNX.
+
+    The function takes the layer and the arguments of its `call`, and returns what `call` returns.
+    Its tensors know arithmetic with tensors, arrays and variables; `plait.saving.onnx.arrays` has
+    the rest. A layer whose `call` is made of `plait.ops` and other layers needs no converter.
+
+    Args:
+        cls: the class; subclasses that change what it computes need their own.
+
+    Example:
+        >>> import plait
+        >>> from plait.saving import onnx_converter
+        >>> class Scale(plait.layers.Layer):
+        ...     def call(self, inputs):
+        ...         return inputs * 3.0
+        >>> @onnx_converter(Scale)
+        ... def convert_scale(layer, inputs):
+        ...     return inputs * 3.0
+    """
+
+    def register(function: Converter) -> Converter:
+        _CONVERTERS[cls] = function
+        return function
+
+    return register
+
+
+def mask_of(*classes: type[Layer]) -> Callable[[Converter], Converter]:
+    """Say what `compute_mask` of layers becomes: ``(layer, inputs, previous masks) -> masks``."""
+
+    def register(function: Converter) -> Converter:
+        for cls in classes:
+            _MASKS[cls] = function
+        return function
+
+    return register
+
+
+def converters() -> Mapping[type, Converter]:
+    """Return the converters by class."""
+    return _CONVERTERS
+
+
+def refuse(why: str, fix: str | None = None) -> NoReturn:
+    """Refuse the layer that is being converted, for a reason that follows its name."""
+    raise ExportError(why, fix=fix)
+
+
+# -- one layer ------------------------------------------------------------------------------
+
+
+def call(layer: Layer, *args: Any, **kwargs: Any) -> Any:
+    """Convert a call of a layer: cast inputs, hand on masks."""
+    return call_at(layer, args, kwargs, None)
+
+
+def call_at(
+    layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], location: Location | None
+) -> Any:
+    """Convert a call of a layer that was written on a line.
+
+    Raises:
+        ExportError: ONNX has nothing for it.
+    """
+    writer = writer_of(tree.flatten((args, kwargs)))
+    if layer.autocast:
+        compute = wide(layer.compute_dtype)
+        args, kwargs = tree.map_structure(
+            lambda leaf: _autocast(writer, leaf, compute), (args, kwargs)
+        )
+    parameters = type(layer)._call_parameters
+    args, kwargs, previous = _masks_for(writer, args, kwargs, parameters)
+    kwargs.pop("training", None)
+    writer.path.append(layer.name)
+    try:
+        outputs = _convert(layer, args, kwargs)
+    except PlaitError as error:
+        if error.located:
+            raise
+        refused = ExportError(f"{error.what}", fix=error.fix).at(
+            f"{layer.describe(location)} cannot be exported to ONNX:"
+        )
+        raise refused from error
+    finally:
+        writer.path.pop()
+    _hand_on_masks(writer, layer, args, outputs, previous)
+    return outputs
+
+
+def _autocast(writer: Any, leaf: Any, dtype: str) -> Any:
+    if not isinstance(leaf, Tensor) or "float" not in leaf.dtype or leaf.dtype == dtype:
+        return leaf
+    result = cast(leaf, dtype)
+    if id(leaf) in writer.masks:
+        writer.masks[id(result)] = (result, writer.masks[id(leaf)][1])
+    return result
+
+
+def _convert(layer: Layer, args: Any, kwargs: Any) -> Any:
+    if getattr(layer, "has_graph", False):
+        inputs = args[0] if args else kwargs["inputs"]
+        return run_graph(layer.graph, _matched(layer.graph, inputs))  # type: ignore[attr-defined]
+    converter = _found(_CONVERTERS, layer)
+    if converter is not None:
+        return converter(layer, *args, **kwargs)
+    return _by_its_call(layer, args, kwargs)
+
+
+def _found(table: Mapping[type, Converter], layer: Layer) -> Converter | None:
+    """Return the entry of the nearest base whose computation the layer's class leaves alone."""
+    mro = type(layer).__mro__
+    for place, cls in enumerate(mro):
+        if cls in table:
+            changed = {
+                name
+                for derived in mro[:place]
+                for name in vars(derived)
+                if name not in _HARMLESS and hasattr(cls, name)
+            }
+            return None if changed else table[cls]
+    return None
+
+
+def _by_its_call(layer: Layer, args: Any, kwargs: Any) -> Any:
+    """Convert the graph that `call` makes of symbolic tensors."""
+    tensors: list[Tensor] = []
+    symbols: list[SymbolicTensor] = []
+
+    def symbol(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        tensors.append(leaf)
+        symbols.append(InputLayer(batch_shape=leaf.shape, dtype=leaf.dtype).output)
+        return symbols[-1]
+
+    with naming.numbers_kept():
+        symbolic_args, symbolic_kwargs = tree.map_structure(symbol, (args, kwargs))
+        if "training" in type(layer)._call_parameters:
+            symbolic_kwargs["training"] = False
+        try:
+            with Scope(training=False):
+                outputs = layer.call(*symbolic_args, **symbolic_kwargs)
+            graph = Graph(symbols, outputs)
+        except Exception as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            name = type(layer).__name__
+            raise ExportError(
+                f"there is no converter for {name}, and its call() is not made of plait.ops and "
+                f"layers alone: {first}",
+                fix="write call() with plait.ops, or say what it becomes: "
+                f"@plait.saving.onnx_converter({name})",
+            ) from error
+    return run_graph(graph, tensors)
+
+
+# -- masks ----------------------------------------------------------------------------------
+
+
+def _masks_for(
+    writer: Any, args: Any, kwargs: dict[str, Any], parameters: Mapping[str, inspect.Parameter]
+) -> Any:
+    """Add masks to the keyword arguments as a call on arrays does; return the first one too."""
+    kwargs = dict(kwargs)
+    given = dict(zip(parameters, args, strict=False)) | kwargs
+    previous: Any = None
+    for position, (name, value) in enumerate(given.items()):
+        found = tree.map_structure(lambda leaf: mask(writer, leaf), value)
+        if position == 0:
+            previous = found
+        if all(item is None for item in tree.flatten(found)):
+            continue
+        for target in (f"{name}_mask", *(["mask"] if position == 0 else [])):
+            if target in parameters and given.get(target) is None:
+                kwargs[target] = found
+    if kwargs.get("mask") is not None:
+        previous = kwargs["mask"]
+    if all(item is None for item in tree.flatten(previous)):
+        previous = None
+    return args, kwargs, previous
+
+
+def mask(writer: Any, tensor: Any) -> Tensor | None:
+    """Return the mask of a tensor, or None."""
+    found = writer.masks.get(id(tensor))
+    return None if found is None else found[1]
+
+
+def _hand_on_masks(writer: Any, layer: Layer, args: Any, outputs: Any, previous: Any) -> None:
+    if layer.routes_masks:
+        return
+    makes_masks = type(layer).compute_mask is not Layer.compute_mask
+    if not makes_masks and (previous is None or not layer.supports_masking):
+        return
+    result = previous
+    if makes_masks:
+        compute = _found(_MASKS, layer)
+        if compute is None:
+            if previous is None:
+                return
+            raise ExportError(
+                f"{layer.describe()} cannot be exported to ONNX: its compute_mask() is its own.",
+                fix="mask its input after it, or leave compute_mask() to Layer",
+            )
+        result = compute(layer, args[0] if args else None, previous)
+    for output, made in zip(tree.flatten(outputs), tree.flatten(result), strict=False):
+        if made is not None:
+            writer.masks[id(output)] = (output, made)
+
+
+# -- a graph --------------------------------------------------------------------------------
+
+
+def _matched(graph: Graph, inputs: Any) -> list[Any]:
+    """Return one tensor for each input of a nested model, however the caller grouped them."""
+    if isinstance(inputs, Mapping) and not isinstance(graph.input_structure, Mapping):
+        return [inputs[tensor.name] for tensor in graph.inputs]
+    if isinstance(inputs, Mapping):
+        return [inputs[key] for key in graph.input_structure]
+    return tree.flatten(inputs)
+
+
+def run_graph(graph: Graph, inputs: list[Any]) -> Any:
+    """Convert every call of a graph, in order.
+
+    Args:
+        graph: the graph.
+        inputs: a tensor for each of its inputs.
+
+    Returns:
+        The outputs, nested as the graph has them.
+    """
+    values: dict[SymbolicTensor, Any] = {
+        symbol: _fitted(symbol, tensor)
+        for symbol, tensor in zip(graph.inputs, inputs, strict=True)
+    }
+
+    def fill(leaf: Any) -> Any:
+        return values[leaf] if isinstance(leaf, SymbolicTensor) else leaf
+
+    for node in graph.nodes:
+        if node.is_input:
+            continue
+        args, kwargs = tree.map_structure(fill, (node.args, node.kwargs))
+        outputs = call_at(node.layer, args, kwargs, node.location)
+        for symbol, tensor in zip(
+            tree.flatten(node.output_structure), tree.flatten(outputs), strict=True
+        ):
+            if symbol is not None:
+                values[symbol] = _checked(node, symbol, tensor)
+    return tree.map_structure(fill, graph.output_structure)
+
+
+def _fitted(symbol: SymbolicTensor, tensor: Any) -> Any:
+    """Cast and fit the rank of what a nested model is given, as a call on arrays does."""
+    from plait.saving.onnx.arrays import expand_dims, squeeze
+
+    if tensor is None:
+        refuse(f"its input '{symbol.name}' is None.")
+    result = cast(tensor, wide(jax.dtypes.canonicalize_dtype(symbol.dtype)))
+    if result.ndim == len(symbol.shape) - 1 and symbol.shape[-1] == 1:
+        result = expand_dims(result, -1)
+    elif result.ndim == len(symbol.shape) + 1 and result.shape[-1] == 1:
+        result = squeeze(result, -1)
+    known = mask(tensor.writer, tensor)
+    if known is not None and result is not tensor:
+        tensor.writer.masks[id(result)] = (result, known)
+    return result
+
+
+def _checked(node: Any, symbol: SymbolicTensor, tensor: Any) -> Any:
+    """Hold what was written against what the graph says; learn sizes that only it knows."""
+    fits = isinstance(tensor, Tensor) and len(tensor.shape) == len(symbol.shape)
+    fits = fits and all(
+        None in pair or pair[0] == pair[1] for pair in zip(tensor.shape, symbol.shape, strict=True)
+    )
+    if not fits or tensor.dtype != wide(jnp.dtype(symbol.dtype)):
+        got = f"{shape_of(tensor)} {getattr(tensor, 'dtype', '')}"
+        raise ExportError(
+            f"{node.describe()} cannot be exported to ONNX: its converter returns {got}, but it "
+            f"is {symbol.shape} {symbol.dtype}."
+        )
+    tensor.shape = tuple(
+        have if have is not None else own
+        for have, own in zip(tensor.shape, symbol.shape, strict=True)
+    )
+    return tensor

@@ -284,6 +284,30 @@ class Model(Persistent, Trainer, Editable, Parts, Layer):
 
         return plot(self, path, theme=theme, **show)
 
+    def export(self, filepath: str | os.PathLike[str], format: str | None = None) -> pathlib.Path:
+        """Write what the model computes in inference, for programs that know nothing of plait.
+
+        The batch, and other sizes that are None, stay open; names of inputs and outputs are the
+        model's. `plait.saving.load_exported` reads the file back.
+
+        Args:
+            filepath: the file. Its ending says the format: ``.onnx`` (needs
+                ``pip install 'plait[onnx]'``), or ``.stablehlo``, which `jax.export` writes.
+            format: "onnx" or "stablehlo", whatever the ending.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ConfigError: an unknown format.
+            ExportError: a layer, named with its line, has nothing in the format; nothing is
+                written then.
+            FileError: the file cannot be written.
+        """
+        from plait.saving.export import export
+
+        return export(self, filepath, format)
+
     def _repr_html_(self) -> str | None:
         if not self.has_graph:
             return None

@@ -1,4 +1,4 @@
-"""Files: whole models, weights, checkpoints; and objects as plain data.
+"""Files: whole models, weights, checkpoints, exports; and objects as plain data.
 
 >>> import pathlib, tempfile, plait
 >>> from plait import layers
@@ -16,7 +16,9 @@ from plait.core.registry import (
     serialize,
 )
 from plait.saving.checkpoint import Checkpoints
+from plait.saving.exported import ExportedModel, load_exported
 from plait.saving.keras_file import load_model, save_model
+from plait.saving.onnx.registry import onnx_converter
 
 CustomObjectScope = custom_object_scope
 deserialize_keras_object = deserialize
@@ -26,10 +28,13 @@ serialize_keras_object = serialize
 __all__ = [
     "Checkpoints",
     "CustomObjectScope",
+    "ExportedModel",
     "custom_object_scope",
     "deserialize",
     "deserialize_keras_object",
+    "load_exported",
     "load_model",
+    "onnx_converter",
     "register_keras_serializable",
     "register_serializable",
     "save_model",

@@ -22,7 +22,8 @@ from plait.saving.onnx.arrays import (
     total,
     unary,
 )
-from plait.saving.onnx.converters import call, onnx_converter, refuse
+from plait.saving.onnx.converters import call
+from plait.saving.onnx.registry import onnx_converter, refuse
 from plait.saving.onnx.tensor import Constant, Tensor, cast, where, wide
 
 
@@ -234,7 +235,7 @@ def activate(function: Any, x: Tensor) -> Tensor:
 
         if name in OPERATIONS:
             return OPERATIONS[name](x)
-    refuse(
+    return refuse(
         f"ONNX has nothing for its activation '{name}'.",
         fix="an activation by name, or a layer as activation",
     )

@@ -101,7 +101,8 @@ def shape_value(writer: Writer, sizes: Sequence[Size]) -> ir.Value:
     if all(isinstance(item, int) for item in sizes):
         return writer.integers(*sizes)
     parts = [
-        writer.integers(item) if isinstance(item, int) else cast(item, "int64").value for item in sizes
+        writer.integers(item) if isinstance(item, int) else cast(item, "int64").value
+        for item in sizes
     ]
     return writer.add("Concat", *parts, axis=0) if len(parts) > 1 else parts[0]
 
@@ -123,8 +124,9 @@ def reshape(x: Tensor, sizes: Sequence[Size], shape: Shape | None = None) -> Ten
     if -1 in [item for item in wanted if isinstance(item, int)] and None not in x.shape:
         rest = math.prod(item for item in wanted if item != -1)
         wanted = [math.prod(x.shape) // rest if item == -1 else item for item in wanted]  # type: ignore[arg-type]
-    result = shape or tuple(item if isinstance(item, int) and item != -1 else None
-                            for item in wanted)
+    result = shape or tuple(
+        item if isinstance(item, int) and item != -1 else None for item in wanted
+    )
     open_ = [index for index, item in enumerate(wanted) if not isinstance(item, int)]
     if len(open_) == 1 and -1 not in [item for item in wanted if isinstance(item, int)]:
         wanted[open_[0]] = -1
@@ -164,7 +166,9 @@ def moveaxis(x: Any, source: Any, destination: Any) -> Any:
     """Return `x` with axes moved to other places."""
     rank = len(shape_of(x))
     left = [item % rank for item in ((source,) if isinstance(source, int) else source)]
-    right = [item % rank for item in ((destination,) if isinstance(destination, int) else destination)]
+    right = [
+        item % rank for item in ((destination,) if isinstance(destination, int) else destination)
+    ]
     order = [axis for axis in range(rank) if axis not in left]
     for place, axis in sorted(zip(right, left, strict=True)):
         order.insert(place, axis)
@@ -216,9 +220,7 @@ def gather(x: Any, indices: Any, axis: int = 0) -> Tensor:
     dtype = x.dtype if isinstance(x, Tensor) else constant(x).dtype
     numbers = materialize(writer, indices, "int32" if _dtype_of(indices) != "int64" else "int64")
     source = writer.add("Gather", materialize(writer, x, dtype), numbers, axis=axis)
-    return Tensor(
-        writer, source, (*shape[:axis], *shape_of(indices), *shape[axis + 1 :]), dtype
-    )
+    return Tensor(writer, source, (*shape[:axis], *shape_of(indices), *shape[axis + 1 :]), dtype)
 
 
 def _dtype_of(x: Any) -> str:
@@ -269,9 +271,7 @@ def repeat(x: Tensor, count: int, axis: int) -> Tensor:
     if count == 1:
         return x
     parts = sizes(x)
-    spread = broadcast_to(
-        expand_dims(x, axis + 1), [*parts[: axis + 1], count, *parts[axis + 1 :]]
-    )
+    spread = broadcast_to(expand_dims(x, axis + 1), [*parts[: axis + 1], count, *parts[axis + 1 :]])
     return reshape(spread, [*parts[:axis], parts[axis] * count, *parts[axis + 1 :]])
 
 
@@ -281,8 +281,7 @@ def tile(x: Tensor, repeats: Sequence[int]) -> Tensor:
     x = expand_dims(x, tuple(range(len(repeats) - x.ndim)))
     source = x.writer.add("Tile", x.value, x.writer.integers(*repeats))
     shape = tuple(
-        None if have is None else have * times
-        for have, times in zip(x.shape, repeats, strict=True)
+        None if have is None else have * times for have, times in zip(x.shape, repeats, strict=True)
     )
     return Tensor(x.writer, source, shape, x.dtype)
 

@@ -21,7 +21,8 @@ from plait.saving.onnx.arrays import (
     unary,
 )
 from plait.saving.onnx.basic import convert_einsum_dense
-from plait.saving.onnx.converters import call, mask_of, onnx_converter, refuse
+from plait.saving.onnx.converters import call
+from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import Constant, Tensor, cast, constant, elementwise, where
 
 
@@ -105,9 +106,7 @@ def convert_additive_attention(
     query, value, key = inputs[0], inputs[1], inputs[-1]
     matches = unary("Tanh", expand_dims(query, -2) + expand_dims(key, -3))
     scores = total(matches, -1) if layer.scale is None else matmul(matches, layer.scale)
-    return _attend(
-        layer, scores, query, value, key, mask, return_attention_scores, use_causal_mask
-    )
+    return _attend(layer, scores, query, value, key, mask, return_attention_scores, use_causal_mask)
 
 
 @mask_of(layers.Attention, layers.AdditiveAttention)
@@ -189,7 +188,6 @@ def _mask(
 
 
 def _true(mask: Any) -> Any:
-
 
     return cast(mask, "bool") if isinstance(mask, Tensor) else constant(mask).cast("bool")
 

@@ -31,7 +31,7 @@ from plait.saving.onnx.arrays import (
     squeeze,
     total,
 )
-from plait.saving.onnx.converters import mask_of, onnx_converter, refuse
+from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import Tensor, cast, constant, where, wide
 
 

@@ -1,4 +1,4 @@
-"""Converters: what each layer becomes in ONNX, and running them over a graph with its masks.
+"""Run converters over a graph of layers, with its masks.
 
 A converter takes the layer and the arguments of its `call`, with tensors of the ONNX graph in
 place of arrays, and returns what `call` returns. A layer without one is called with symbolic
@@ -9,8 +9,8 @@ that have converters.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,70 +23,8 @@ from plait.graph import tree
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import InputLayer
+from plait.saving.onnx.registry import converter_of, mask_converter_of, refuse
 from plait.saving.onnx.tensor import Tensor, cast, shape_of, wide, writer_of
-
-Converter = Callable[..., Any]
-
-_CONVERTERS: dict[type, Converter] = {}
-_MASKS: dict[type, Converter] = {}
-
-_HARMLESS = frozenset(
-    """__init__ __doc__ __module__ __qualname__ __annotations__ __dict__ __weakref__ build
-    __parameters__ _call_parameters _call_signature _auto_name call_advice get_config from_config
-    compute_output_shape compute_output_spec compute_mask regularization_losses losses
-    get_build_config build_from_config __firstlineno__ __static_attributes__ __orig_bases__
-    supports_masking warns_of_lost_masks __abstractmethods__ _abc_impl""".split()
-)
-
-
-def onnx_converter(cls: type[Layer]) -> Callable[[Converter], Converter]:
-    """Say what a layer of yours becomes in ONNX.
-
-    The function takes the layer and the arguments of its `call`, and returns what `call` returns.
-    Its tensors know arithmetic with tensors, arrays and variables; `plait.saving.onnx.arrays` has
-    the rest. A layer whose `call` is made of `plait.ops` and other layers needs no converter.
-
-    Args:
-        cls: the class; subclasses that change what it computes need their own.
-
-    Example:
-        >>> import plait
-        >>> from plait.saving import onnx_converter
-        >>> class Scale(plait.layers.Layer):
-        ...     def call(self, inputs):
-        ...         return inputs * 3.0
-        >>> @onnx_converter(Scale)
-        ... def convert_scale(layer, inputs):
-        ...     return inputs * 3.0
-    """
-
-    def register(function: Converter) -> Converter:
-        _CONVERTERS[cls] = function
-        return function
-
-    return register
-
-
-def mask_of(*classes: type[Layer]) -> Callable[[Converter], Converter]:
-    """Say what `compute_mask` of layers becomes: ``(layer, inputs, previous masks) -> masks``."""
-
-    def register(function: Converter) -> Converter:
-        for cls in classes:
-            _MASKS[cls] = function
-        return function
-
-    return register
-
-
-def converters() -> Mapping[type, Converter]:
-    """Return the converters by class."""
-    return _CONVERTERS
-
-
-def refuse(why: str, fix: str | None = None) -> NoReturn:
-    """Refuse the layer that is being converted, for a reason that follows its name."""
-    raise ExportError(why, fix=fix)
-
 
 # -- one layer ------------------------------------------------------------------------------
 
@@ -142,25 +80,10 @@ def _convert(layer: Layer, args: Any, kwargs: Any) -> Any:
     if getattr(layer, "has_graph", False):
         inputs = args[0] if args else kwargs["inputs"]
         return run_graph(layer.graph, _matched(layer.graph, inputs))  # type: ignore[attr-defined]
-    converter = _found(_CONVERTERS, layer)
+    converter = converter_of(layer)
     if converter is not None:
         return converter(layer, *args, **kwargs)
     return _by_its_call(layer, args, kwargs)
-
-
-def _found(table: Mapping[type, Converter], layer: Layer) -> Converter | None:
-    """Return the entry of the nearest base whose computation the layer's class leaves alone."""
-    mro = type(layer).__mro__
-    for place, cls in enumerate(mro):
-        if cls in table:
-            changed = {
-                name
-                for derived in mro[:place]
-                for name in vars(derived)
-                if name not in _HARMLESS and hasattr(cls, name)
-            }
-            return None if changed else table[cls]
-    return None
 
 
 def _by_its_call(layer: Layer, args: Any, kwargs: Any) -> Any:
@@ -235,7 +158,7 @@ def _hand_on_masks(writer: Any, layer: Layer, args: Any, outputs: Any, previous:
         return
     result = previous
     if makes_masks:
-        compute = _found(_MASKS, layer)
+        compute = mask_converter_of(layer)
         if compute is None:
             if previous is None:
                 return
@@ -272,8 +195,7 @@ def run_graph(graph: Graph, inputs: list[Any]) -> Any:
         The outputs, nested as the graph has them.
     """
     values: dict[SymbolicTensor, Any] = {
-        symbol: _fitted(symbol, tensor)
-        for symbol, tensor in zip(graph.inputs, inputs, strict=True)
+        symbol: _fitted(symbol, tensor) for symbol, tensor in zip(graph.inputs, inputs, strict=True)
     }
 
     def fill(leaf: Any) -> Any:

@@ -16,7 +16,7 @@ from plait.layers.pooling import AveragePooling, MaxPooling
 from plait.layers.transposed import ConvTranspose
 from plait.saving.onnx.activations import activate
 from plait.saving.onnx.arrays import expand_dims, mean, reduce, total
-from plait.saving.onnx.converters import mask_of, onnx_converter, refuse
+from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import (
     Constant,
     Tensor,
@@ -130,7 +130,9 @@ def conv_transpose(
     padded = transposed_padding(reach, strides, padding, output_padding)
     more = [after - span + 1 for span, (_, after) in zip(reach, padded, strict=True)]
     inputs = [image.value]
-    inputs.append(materialize(x.writer, kernel.transpose((rank + 1, rank, *range(rank))), image.dtype))
+    inputs.append(
+        materialize(x.writer, kernel.transpose((rank + 1, rank, *range(rank))), image.dtype)
+    )
     if bias is not None:
         inputs.append(materialize(x.writer, bias, image.dtype))
     source = x.writer.add(
@@ -185,9 +187,7 @@ def convert_separable(layer: SeparableConv, inputs: Tensor) -> Tensor:
         layer.dilation_rate, layer.data_format,
     )  # fmt: skip
     ones = (1,) * layer.rank
-    outputs = conv(
-        each, layer.pointwise_kernel, ones, "valid", ones, layer.data_format, layer.bias
-    )
+    outputs = conv(each, layer.pointwise_kernel, ones, "valid", ones, layer.data_format, layer.bias)
     return activate(layer.activation, outputs)
 
 
@@ -236,9 +236,7 @@ def pool(
 @onnx_converter(layers.MaxPooling3D)
 def convert_max_pooling(layer: MaxPooling, inputs: Tensor) -> Tensor:
     """Write `MaxPooling1D`, `MaxPooling2D`, `MaxPooling3D`."""
-    return pool(
-        "MaxPool", inputs, layer.pool_size, layer.strides, layer.padding, layer.data_format
-    )
+    return pool("MaxPool", inputs, layer.pool_size, layer.strides, layer.padding, layer.data_format)
 
 
 @onnx_converter(AveragePooling)
@@ -248,9 +246,7 @@ def convert_max_pooling(layer: MaxPooling, inputs: Tensor) -> Tensor:
 def convert_average_pooling(layer: AveragePooling, inputs: Tensor) -> Tensor:
     """Write `AveragePooling1D`, `AveragePooling2D`, `AveragePooling3D`."""
     x = inputs if "float" in inputs.dtype else cast(inputs, wide(layer.compute_dtype))
-    return pool(
-        "AveragePool", x, layer.pool_size, layer.strides, layer.padding, layer.data_format
-    )
+    return pool("AveragePool", x, layer.pool_size, layer.strides, layer.padding, layer.data_format)
 
 
 @onnx_converter(GlobalMaxPooling)
@@ -266,9 +262,7 @@ def convert_global_max(layer: GlobalMaxPooling, inputs: Tensor) -> Tensor:
 @onnx_converter(layers.GlobalAveragePooling1D)
 @onnx_converter(layers.GlobalAveragePooling2D)
 @onnx_converter(layers.GlobalAveragePooling3D)
-def convert_global_average(
-    layer: GlobalAveragePooling, inputs: Tensor, mask: Any = None
-) -> Tensor:
+def convert_global_average(layer: GlobalAveragePooling, inputs: Tensor, mask: Any = None) -> Tensor:
     """Write `GlobalAveragePooling1D`, `GlobalAveragePooling2D`, `GlobalAveragePooling3D`."""
     x = inputs if "float" in inputs.dtype else cast(inputs, wide(layer.compute_dtype))
     axes = layer._size_axes

@@ -1,15 +1,14 @@
-"""Write a model as an ONNX file."""
+"""Write a model's graph as an ONNX file."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import jax
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from plait.errors import ExportError
+from plait.graph import tree
 from plait.saving.onnx import (  # noqa: F401  (each registers its converters)
     attention,
     basic,
@@ -23,20 +22,53 @@ from plait.saving.onnx.converters import run_graph
 from plait.saving.onnx.tensor import Tensor, cast, wide
 from plait.saving.onnx.writer import IR_VERSION, OPSET, Writer, tensor_type, value
 
-LARGEST = 2**31 - 2**20
-"""A protobuf file holds less than 2 GiB."""
 
+def onnx_bytes(model: Any, version: str) -> bytes:
+    """Return the contents of an ONNX file that computes what a model computes in inference.
 
-def onnx_bytes(model: Any) -> bytes:
-    """Return a model's graph in inference as the contents of an ONNX file.
+    Args:
+        model: a model with a graph.
+        version: plait's, to be named in the file.
 
     Raises:
-        ExportError: a layer has nothing in ONNX, or the weights do not fit in one file.
+        ExportError: a layer, named with its line, has nothing in ONNX.
     """
-    size = sum(variable.numpy().nbytes for variable in model.variables)
-    if size > LARGEST:
-        raise ExportError(
-            f"{model.describe()} has {size / 1e9:.1f} GB of weights; one ONNX file holds 2 GB.",
-            fix="export a part of it: head, tail = model.cut(...)",
-        )
-    return ir.to_proto(onnx_model(model)).SerializeToString()
+    graph, names = model.graph, [*model.input_names, *model.output_names]
+    writer = Writer(names)
+    inputs = [
+        value(name, symbol.dtype, _dimensions(name, symbol.shape))
+        for name, symbol in zip(model.input_names, graph.inputs, strict=True)
+    ]
+    tensors = []
+    for source, symbol in zip(inputs, graph.inputs, strict=True):
+        given = Tensor(writer, source, symbol.shape, symbol.dtype)
+        tensors.append(cast(given, wide(jax.dtypes.canonicalize_dtype(symbol.dtype))))
+    results = tree.flatten(run_graph(graph, tensors))
+    outputs: list[ir.Value] = []
+    for name, result in zip(model.output_names, results, strict=True):
+        source = result.value
+        if source.producer() is None or any(source is other for other in outputs):
+            source = writer.add("Identity", source)
+        source.name = name if name not in model.input_names else writer.name(name)
+        source.type = tensor_type(result.dtype)
+        source.shape = ir.Shape(result.shape)  # an open size has no name: it may be any
+        outputs.append(source)
+    made = ir.Graph(
+        inputs,
+        outputs,
+        nodes=writer.nodes,
+        initializers=writer.constants,
+        opset_imports={"": OPSET},
+        name=model.name,
+    )
+    whole = ir.Model(made, ir_version=IR_VERSION, producer_name="plait", producer_version=version)
+    RemoveUnusedNodesPass()(whole)
+    return ir.to_proto(whole).SerializeToString()
+
+
+def _dimensions(name: str, shape: Any) -> list[int | str]:
+    """Return the sizes of an input, with a name for each that is open."""
+    return [
+        size if size is not None else ("batch" if axis == 0 else f"{name}_{axis}")
+        for axis, size in enumerate(shape)
+    ]

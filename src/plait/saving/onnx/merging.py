@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from plait import layers
 from plait.layers.merging import Merge
 from plait.saving.onnx.arrays import (
@@ -21,10 +23,8 @@ from plait.saving.onnx.arrays import (
     total,
     unary,
 )
-from plait.saving.onnx.converters import mask_of, onnx_converter
+from plait.saving.onnx.registry import mask_of, onnx_converter
 from plait.saving.onnx.tensor import Constant, Tensor, cast, where, wide
-
-import numpy as np
 
 
 def _aligned(inputs: list[Any]) -> list[Any]:

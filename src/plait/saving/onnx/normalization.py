@@ -18,7 +18,7 @@ from plait.saving.onnx.arrays import (
     total,
     unary,
 )
-from plait.saving.onnx.converters import onnx_converter
+from plait.saving.onnx.registry import onnx_converter
 from plait.saving.onnx.tensor import Constant, Tensor, cast, constant, wide
 
 
@@ -106,5 +106,3 @@ def convert_unit_normalization(layer: layers.UnitNormalization, inputs: Tensor) 
     axes = axes_within(layer.axis, x.ndim)
     squares = total(x * x, axes, keepdims=True)
     return x / unary("Sqrt", maximum(squares, 1e-24))
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -49,9 +49,8 @@ from plait.saving.onnx.arrays import (
 )
 from plait.saving.onnx.basic import resize
 from plait.saving.onnx.convolution import conv, conv_transpose, depthwise_kernel, pool
-from plait.saving.onnx.converters import onnx_converter, refuse
+from plait.saving.onnx.registry import onnx_converter, refuse
 from plait.saving.onnx.tensor import (
-
     Tensor,
     cast,
     constant,
@@ -352,9 +351,7 @@ def _split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
     else:
         places = [int(place) for place in np.asarray(indices_or_sections)]
     ends = [None, *places, None]
-    return [
-        slice_axis(x, axis, start, stop) for start, stop in zip(ends, ends[1:], strict=False)
-    ]
+    return [slice_axis(x, axis, start, stop) for start, stop in itertools.pairwise(ends)]
 
 
 def _unstack(x: Tensor, num: int | None = None, axis: int = 0) -> list[Tensor]:
@@ -488,7 +485,8 @@ def _take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Tensor:
         x, numbers, axis = reshape(x, [-1]), reshape(numbers, [-1]), 0
     axis %= x.ndim
     fits = all(
-        a == b for place, (a, b) in enumerate(zip(x.shape, numbers.shape, strict=True))
+        a == b
+        for place, (a, b) in enumerate(zip(x.shape, numbers.shape, strict=True))
         if place != axis
     )
     if not fits:
@@ -522,9 +520,7 @@ def _sorted(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     count = moved.shape[-1]
     if count is None:
         refuse(f"axis {axis} of its input has no known size.", fix="give it in Input(shape=...)")
-    values, places = x.writer.add(
-        "TopK", moved.value, x.writer.integers(count), count=2, largest=0
-    )
+    values, places = x.writer.add("TopK", moved.value, x.writer.integers(count), count=2, largest=0)
     found = Tensor(x.writer, places, moved.shape, "int64")
     made = Tensor(x.writer, values, moved.shape, x.dtype)
     return moveaxis(made, -1, axis), moveaxis(cast(found, "int32"), -1, axis)
@@ -574,9 +570,7 @@ def _outer(x1: Any, x2: Any) -> Tensor:
     return first * reshape(_tensor(x2, [x1, x2]), [1, -1])
 
 
-def _normalize(
-    x: Tensor, axis: Any = -1, order: int = 2, epsilon: float | None = None
-) -> Tensor:
+def _normalize(x: Tensor, axis: Any = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
     if order != 2:
         refuse(f"it normalizes by the norm of order {order}.", fix="order=2")
     length = unary("Sqrt", total(x * x, axis, keepdims=True))

@@ -29,7 +29,8 @@ from plait.saving.onnx.arrays import (
     some,
     squeeze,
 )
-from plait.saving.onnx.converters import call, mask_of, onnx_converter, refuse
+from plait.saving.onnx.converters import call
+from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import Tensor, cast, constant, where, wide
 from plait.saving.onnx.writer import tensor_type
 
@@ -50,7 +51,7 @@ def convert_recurrent(
     """Write `RNN`, `LSTM`, `GRU` and `SimpleRNN`."""
     outputs, states = _run(layer, sequences, initial_state, mask)
     if layer.return_sequences:
-        outputs = (flip(outputs, 0) if layer.go_backwards else outputs)
+        outputs = flip(outputs, 0) if layer.go_backwards else outputs
         outputs = outputs.transpose([1, 0, *range(2, outputs.ndim)])
     if not layer.return_state:
         return outputs

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx_ir as ir
@@ -74,7 +75,7 @@ def constant(data: Any, name: str | None = None) -> Constant:
     if isinstance(data, Variable):
         return Constant(data.numpy().astype(wide(data.dtype)), name or data.path)
     array = np.asarray(data)
-    return Constant(array.astype(wide(jnp.result_type(array))), name)
+    return Constant(array.astype(wide(jax.dtypes.canonicalize_dtype(array.dtype))), name)
 
 
 class Tensor:
@@ -164,7 +165,9 @@ def writer_of(operands: Sequence[Any]) -> Writer:
 def result_dtype(*operands: Any) -> str:
     """Return the dtype that JAX computes in for these operands."""
     kinds = [
-        operand if isinstance(operand, bool | int | float) else np.dtype(_dtype(operand))
+        operand
+        if isinstance(operand, bool | int | float)
+        else jax.dtypes.canonicalize_dtype(_dtype(operand))
         for operand in operands
     ]
     return wide(jnp.result_type(*kinds))
@@ -278,7 +281,5 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Return `a` where `condition` is true and `b` elsewhere."""
     dtype = result_dtype(a, b)
     narrow = "int32" if dtype in _NARROW else dtype
-    chosen = elementwise(
-        "Where", condition, a, b, dtypes=["bool", narrow, narrow], out=narrow
-    )
+    chosen = elementwise("Where", condition, a, b, dtypes=["bool", narrow, narrow], out=narrow)
     return cast(chosen, dtype)

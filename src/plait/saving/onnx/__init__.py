@@ -1,0 +1,1 @@
+"""ONNX: what each layer and operation becomes, one file a family."""

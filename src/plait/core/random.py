@@ -42,10 +42,10 @@ def get_state() -> dict[str, Any]:
 
     It is made of numbers, strings, arrays, and lists and dicts of them.
     """
-    name, keys, *rest = np.random.get_state()
+    version, words, gauss = _python_random.getstate()
     return {
-        "python": list(_python_random.getstate()),
-        "numpy": [name, keys, *rest],
+        "python": [version, np.array(words, "uint32"), gauss],
+        "numpy": list(np.random.get_state()),
         "stream": _stream.bit_generator.state,
         "base": _base,
         "calls": _calls,
@@ -56,7 +56,7 @@ def set_state(state: Mapping[str, Any]) -> None:
     """Go on drawing where `get_state` was called."""
     global _base, _calls
     version, words, gauss = state["python"]
-    _python_random.setstate((version, tuple(words), gauss))
+    _python_random.setstate((version, tuple(map(int, words)), gauss))
     np.random.set_state(tuple(state["numpy"]))
     _stream.bit_generator.state = state["stream"]
     _base, _calls = state["base"], state["calls"]

@@ -21,20 +21,22 @@ from plait.saving.background import Background
 
 _FORMAT = "plait.checkpoint.1"
 _PATTERN = "checkpoint-*.safetensors"
+_SHARE = 20
 _NATIVE = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8")
 
 
 class Checkpoints:
     """The checkpoints of one run: where they are, how often one is made, how many are kept.
 
-    ``fit(resume=Checkpoints("runs/a"))``, or ``fit(resume="runs/a")``, makes one at the end of
-    every epoch and, in long epochs, every minute. Writing happens beside training; while one is
-    being written no other is made, and the last one is whole when `fit` returns. `fit` begins with
-    the newest that is whole.
+    ``fit(resume=Checkpoints("runs/a"))``, or ``fit(resume="runs/a")``, begins with the newest that
+    is whole. It makes one at the end of every epoch and, in long epochs, every minute. Writing
+    happens beside training; while one is being written no other is made, nor where it would take
+    more than a twentieth of the time (epochs of a few milliseconds). The last one is on the disk
+    when `fit` returns.
 
     Args:
         directory: the folder, of this run alone; it is made if it is not there.
-        steps: make one after every so many batches, too.
+        steps: make one after every so many batches, too, whatever it costs.
         seconds: make one when so many seconds have passed since the last, too; None: do not.
         keep: how many stay: the newest.
 
@@ -79,6 +81,7 @@ class Checkpoints:
         self._lock: Any = None
         self._whole: list[pathlib.Path] = []
         self._since, self._last = 0, 0.0
+        self._began, self._cost = 0.0, 0.0
 
     # -- while a run has them ---------------------------------------------------------------
 
@@ -140,24 +143,21 @@ class Checkpoints:
             )
         return None
 
-    def is_due(self) -> bool:
-        """Count a batch, and return whether it is time for a checkpoint.
+    def is_due(self, epoch_is_over: bool = False) -> bool:
+        """Count a batch, or the end of an epoch; return whether it is time for a checkpoint.
 
         Raises:
             FileError: the last one could not be written.
         """
-        self._since += 1
+        self._since += not epoch_is_over
         if self._background.busy:
             return False
         self._background.check()
+        now = self._began = time.monotonic()
         if self.steps is not None and self._since >= self.steps:
             return True
-        return self.seconds is not None and time.monotonic() - self._last >= self.seconds
-
-    @property
-    def busy(self) -> bool:
-        """Whether one is being written."""
-        return self._background.busy
+        wait = 0.0 if epoch_is_over else self.seconds
+        return wait is not None and now - self._last >= max(wait, _SHARE * self._cost)
 
     def save(self, state: dict[str, Any], epoch: int, step: int) -> None:
         """Write a checkpoint in the background.
@@ -182,6 +182,7 @@ class Checkpoints:
 
         self._background.start(job)
         self._since, self._last = 0, time.monotonic()
+        self._cost = self._last - self._began
 
     def wait(self) -> None:
         """Return when what was saved is on the disk.

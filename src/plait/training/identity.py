@@ -67,7 +67,7 @@ def refuse_other(what: str, saved: Mapping[str, Any], here: Mapping[str, Any]) -
     """
     rows: list[tuple[str, ...]] = []
     for key in {**saved, **here}:
-        was, now = saved.get(key), here.get(key)
+        was, now = saved.get(key, "missing"), here.get(key, "missing")
         if was == now:
             continue
         if isinstance(was, list) and isinstance(now, list):

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 class Store(Protocol):
     """Where states are kept; see `plait.saving.Checkpoints`."""
 
-    @property
-    def busy(self) -> bool:
-        """Whether one is being written."""
-
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: Any) -> None: ...
@@ -33,8 +29,8 @@ class Store(Protocol):
     def newest(self) -> dict[str, Any] | None:
         """Return the newest state, or None."""
 
-    def is_due(self) -> bool:
-        """Count a batch, and return whether it is time to save."""
+    def is_due(self, epoch_is_over: bool = False) -> bool:
+        """Count a batch, or the end of an epoch; return whether it is time to save."""
 
     def save(self, state: dict[str, Any], epoch: int, step: int) -> None:
         """Keep a state; return before that is done."""
@@ -140,9 +136,9 @@ class Run:
             self._save(epoch, step, self._source.position(step), logs)
 
     def after_epoch(self, epoch: int, logs: Logs) -> None:
-        """Save the state after the last hook of an epoch; or later, if one is being written."""
+        """Save the state, if it is time, after the last hook of an epoch."""
         self._unsaved = epoch + 1, logs
-        if self._store is not None and not self._store.busy:
+        if self._store is not None and self._store.is_due(epoch_is_over=True):
             self._save_epoch()
 
     def finish(self) -> None:

@@ -143,13 +143,13 @@ class Checkpoints:
             )
         return None
 
-    def is_due(self, epoch_is_over: bool = False) -> bool:
-        """Count a batch, or the end of an epoch; return whether it is time for a checkpoint.
+    def is_due(self, batches: int, epoch_is_over: bool = False) -> bool:
+        """Count batches, and return whether it is time for a checkpoint.
 
         Raises:
             FileError: the last one could not be written.
         """
-        self._since += not epoch_is_over
+        self._since += batches
         if self._background.busy:
             return False
         self._background.check()

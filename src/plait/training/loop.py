@@ -148,7 +148,7 @@ class Trainer(Steps):
             step += 1
             if self.stop_training:
                 break
-            run.after_step(epoch, step, logs)
+            run.after_steps(epoch, step, 1, logs)
         return to_numbers(logs)
 
     def _evaluate(self, source: Source, run: CallbackList) -> Logs:

@@ -29,8 +29,8 @@ class Store(Protocol):
     def newest(self) -> dict[str, Any] | None:
         """Return the newest state, or None."""
 
-    def is_due(self, epoch_is_over: bool = False) -> bool:
-        """Count a batch, or the end of an epoch; return whether it is time to save."""
+    def is_due(self, batches: int, epoch_is_over: bool = False) -> bool:
+        """Count batches, and return whether it is time to save."""
 
     def save(self, state: dict[str, Any], epoch: int, step: int) -> None:
         """Keep a state; return before that is done."""
@@ -130,15 +130,15 @@ class Run:
 
     # -- saving -------------------------------------------------------------------------------
 
-    def after_step(self, epoch: int, step: int, logs: Mapping[str, Any]) -> None:
-        """Save the state, if it is time, after so many steps of an epoch."""
-        if self._store is not None and self._store.is_due():
+    def after_steps(self, epoch: int, step: int, count: int, logs: Mapping[str, Any]) -> None:
+        """Save the state, if it is time, after `step` steps of an epoch, `count` of them new."""
+        if self._store is not None and self._store.is_due(count):
             self._save(epoch, step, self._source.position(step), logs)
 
     def after_epoch(self, epoch: int, logs: Logs) -> None:
         """Save the state, if it is time, after the last hook of an epoch."""
         self._unsaved = epoch + 1, logs
-        if self._store is not None and self._store.is_due(epoch_is_over=True):
+        if self._store is not None and self._store.is_due(0, epoch_is_over=True):
             self._save_epoch()
 
     def finish(self) -> None:

@@ -162,6 +162,8 @@ def _check_arguments(layer: Layer, args: Args, kwargs: Kwargs) -> None:
         )
         missing.located = True
         raise missing
+    if len(args) == 1 and not kwargs and type(layer)._call_takes_one:
+        return
     signature = type(layer)._call_signature
     given = {name: value for name, value in kwargs.items() if name != "training"}
     try:
@@ -225,7 +227,7 @@ def _build(layer: Layer, args: Args, kwargs: Kwargs) -> None:
     build = type(layer).build
     if build is Layer.build:
         return
-    names = list(inspect.signature(build).parameters)[1:]
+    names = type(layer)._build_parameters
     if len(names) <= 1:
         first = args[0] if args else next(iter(kwargs.values()), None)
         layer.build(*([shapes_of(first)] if names else []))

@@ -8,7 +8,6 @@ values, with JAX's symbolic dimensions for sizes that are not known; where these
 from __future__ import annotations
 
 import functools
-import inspect
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -45,7 +44,7 @@ def infer(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _asked_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    parameters = list(inspect.signature(layer.compute_output_shape).parameters)
+    parameters = type(layer)._shape_parameters
     if len(parameters) == 1:
         first = args[0] if args else next(iter(kwargs.values()))
         return layer.compute_output_shape(shapes_of(first))

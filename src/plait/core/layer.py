@@ -32,6 +32,7 @@ from plait.graph.naming import check_rename
 from plait.graph.node import Node, calls_of, describe_layer
 from plait.graph.tensor import any_symbolic
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _NOT_CHILDREN = frozenset({"_variables", "_captured", "_losses", "_compiled"})
 
 
@@ -84,6 +85,10 @@ class Layer(Weights, Configurable):
     _more_arguments: ClassVar[tuple[str, ...]] = ("trainable", "dtype", "name", "input_shape")
     _call_parameters: ClassVar[Mapping[str, inspect.Parameter]]
     _call_signature: ClassVar[inspect.Signature]
+    _call_takes_one: ClassVar[bool] = False
+    _build_parameters: ClassVar[tuple[str, ...]] = ("input_shape",)
+    _shape_parameters: ClassVar[tuple[str, ...]] = ()
+    _init_parameters: ClassVar[Mapping[str, inspect.Parameter]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -91,8 +96,15 @@ class Layer(Weights, Configurable):
             parameters = list(inspect.signature(cls.call).parameters.values())[1:]
             cls._call_signature = inspect.Signature(_context_optional(parameters))
             cls._call_parameters = cls._call_signature.parameters
+            cls._call_takes_one = _takes_one(cls._call_parameters)
+        if _differs(cls, "build"):
+            cls._build_parameters = _parameter_names(cls.build)
         if "build" in cls.__dict__:
             cls.build = _marking_built(cls.build)  # type: ignore[method-assign]
+        if _differs(cls, "compute_output_shape"):
+            cls._shape_parameters = _parameter_names(cls.compute_output_shape)
+        if _differs(cls, "__init__"):
+            cls._init_parameters = inspect.signature(cls.__init__).parameters
 
     def __init__(
         self,
@@ -391,6 +403,8 @@ class Layer(Weights, Configurable):
     def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
         """Yield what attributes hold: (path segment, layer or variable)."""
         for attribute, value in self.__dict__.items():
+            if type(value) in _PLAIN:
+                continue
             if isinstance(value, Layer):
                 yield attribute.lstrip("_"), value
             elif isinstance(value, Variable):
@@ -457,7 +471,7 @@ class Layer(Weights, Configurable):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Make a layer, without its weights, from what `get_config` returned."""
         arguments = {name: deserialize(value) for name, value in config.items()}
-        accepted = inspect.signature(cls.__init__).parameters
+        accepted = cls._init_parameters
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
         later = {}
         if not takes_any:
@@ -479,7 +493,7 @@ class Layer(Weights, Configurable):
             lambda value: value.clone() if isinstance(value, Layer) else value, captured(self)
         )
         arguments = {**own, **changes}
-        accepted = inspect.signature(type(self).__init__).parameters
+        accepted = type(self)._init_parameters
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
         if takes_any or "name" in accepted:
             arguments.setdefault("name", None)
@@ -493,6 +507,27 @@ class Layer(Weights, Configurable):
 
 Layer._call_signature = inspect.Signature()
 Layer._call_parameters = {}
+Layer._init_parameters = inspect.signature(Layer.__init__).parameters
+
+
+def _differs(cls: type, method: str) -> bool:
+    """Return whether a class has another method of a name than one of its bases."""
+    own = getattr(cls, method)
+    return any(getattr(base, method, None) is not own for base in cls.__bases__)
+
+
+def _parameter_names(method: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(method).parameters)[1:]
+
+
+def _takes_one(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Return whether one positional argument is all that a call needs."""
+    first, *rest = parameters.values() or (None,)
+    return (
+        first is not None
+        and first.kind not in (first.KEYWORD_ONLY, first.VAR_KEYWORD)
+        and all(p.default is not p.empty or p.kind.name.startswith("VAR") for p in rest)
+    )
 
 
 def _context_optional(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:

@@ -143,6 +143,14 @@ class Variable:
         else:
             self._value = jnp.array(value, self.dtype)
 
+    def copy_from(self, other: Variable) -> None:
+        """Take the value that another variable of the same shape has, or will be drawn with."""
+        undrawn = other.owner is None and other._value is None
+        if undrawn and self.owner is None and self.dtype == other.dtype:
+            self._value, self._initializer, self._seed = None, other._initializer, other._seed
+        else:
+            self.assign(np.array(other.concrete_value()))
+
     def assign_add(self, value: Any) -> None:
         """Add to the value."""
         self.assign(_raw(self) + jnp.asarray(_plain(value)))

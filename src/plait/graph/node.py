@@ -68,19 +68,23 @@ class Node:
     ) -> None:
         self.serial = next(_serial)
         self.layer = layer
-        # Copies: the caller may go on to change a list of tensors.
-        self.args, self.kwargs = tree.map_structure(lambda leaf: leaf, (args, kwargs))
         self.location = location
         self.live = True
         self.nested = layer.graph if getattr(layer, "has_graph", False) else None
-        self.inputs: list[SymbolicTensor] = [
-            leaf for leaf in tree.flatten((args, kwargs)) if isinstance(leaf, SymbolicTensor)
-        ]
+        self.inputs: list[SymbolicTensor]
+        if is_plain(args, kwargs):
+            self.args, self.kwargs, self.inputs = args, kwargs, [args[0]]
+        else:
+            # Copies: the caller may go on to change a list of tensors.
+            self.args, self.kwargs = tree.map_structure(lambda leaf: leaf, (args, kwargs))
+            leaves = tree.flatten((args, kwargs))
+            self.inputs = [leaf for leaf in leaves if isinstance(leaf, SymbolicTensor)]
         self.outputs: list[SymbolicTensor] = []
         self.output_structure = tree.map_structure(self._output, outputs)
-        if layer not in _calls:
-            _calls[layer] = weakref.WeakSet()
-        _calls[layer].add(self)
+        calls = _calls.get(layer)
+        if calls is None:
+            calls = _calls[layer] = weakref.WeakSet()
+        calls.add(self)
 
     def _output(self, spec: Any) -> SymbolicTensor | None:
         if spec is None:
@@ -98,7 +102,7 @@ class Node:
     @property
     def is_plain(self) -> bool:
         """Whether it is ``layer(x)``: nothing but one tensor is passed."""
-        return len(self.args) == 1 and not self.kwargs and isinstance(self.args[0], SymbolicTensor)
+        return is_plain(self.args, self.kwargs)
 
     @property
     def is_current(self) -> bool:
@@ -129,6 +133,11 @@ class Node:
     def __repr__(self) -> str:
         shapes = ", ".join(str(shape) for shape in self.output_shapes)
         return f"<Node {self.describe()} -> {shapes}>"
+
+
+def is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Return whether arguments are one tensor and nothing else."""
+    return len(args) == 1 and not kwargs and isinstance(args[0], SymbolicTensor)
 
 
 def describe_layer(layer: Any, location: Location | None = None) -> str:

@@ -45,7 +45,7 @@ class SymbolicTensor:
         node: Node | None = None,
         index: int = 0,
     ) -> None:
-        self.shape: Shape = tuple(None if size is None else int(size) for size in shape)
+        self.shape: Shape = tuple([None if size is None else int(size) for size in shape])
         self.dtype = dtype
         self.serial = next(_serial)
         self._name = name

@@ -6,8 +6,6 @@ import fnmatch
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from plait.core.layer import Layer
 from plait.core.naming import check_name
 from plait.core.walk import variables_by_path, walk
@@ -170,7 +168,7 @@ class Edit:
         """Return the layer for one place; for several places, a copy for each."""
         if count == 1:
             return [self._new(layer)]
-        copies = [self._new(layer).clone() for _ in range(count)]
+        copies = [layer.clone() for _ in range(count)]
         for copy in copies:
             copy._named = False
         return [self._new(copy) for copy in copies]
@@ -503,7 +501,7 @@ def _keep_weights(old: Layer, new: Layer) -> str:
         other = others.get(path)
         if other is not None and other.shape == variable.shape:
             if other is not variable:
-                variable.assign(np.asarray(other.concrete_value()))
+                variable.copy_from(other)
             kept.append(path)
         else:
             fresh.append(f"{path} {variable.shape}")

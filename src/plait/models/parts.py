@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from plait.core.layer import Layer
 from plait.core.naming import free_name
 from plait.core.walk import variables_by_path
@@ -196,7 +194,7 @@ def copy(model: Model, weights: str) -> Model:
         for old, new in made.items():
             theirs = variables_by_path(old)
             for path, variable in variables_by_path(new).items():
-                variable.assign(np.array(theirs[path].concrete_value()))
+                variable.copy_from(theirs[path])
     return result
 
 

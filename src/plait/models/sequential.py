@@ -149,15 +149,15 @@ class Sequential(Model):
 
     def __delitem__(self, index: int | slice) -> None:
         positions = index if isinstance(index, slice) else self._position(index)
-        stack = list(self._stack)
-        del stack[positions]
         if not self.has_graph:
+            stack = list(self._stack)
+            del stack[positions]
             self._edit_list(stack, f"del [{index}]")
             return
+        gone = self._stack[positions]
         with self.edit() as change:
-            for layer in self._stack:
-                if layer not in stack:
-                    change.remove(layer)
+            for layer in gone if isinstance(gone, list) else [gone]:
+                change.remove(layer)
 
     def _position(self, index: int) -> int:
         if not -len(self._stack) <= index < len(self._stack):
@@ -222,16 +222,17 @@ class Sequential(Model):
         self._set_stack(source, stack, tensors)
 
     def _set_graph(self, graph: Graph) -> None:
-        repeated = [name for name in graph.names.values() if "@" in name]
-        if not graph.is_chain or repeated:
+        reasons = graph.branches()
+        if reasons:
             raise GraphError(
-                f"the edit would make Sequential '{self.name}' branch: {graph.branches()[0]}.",
+                f"the edit would make Sequential '{self.name}' branch: {reasons[0]}.",
                 fix="model = model.to_model(), and edit that",
             )
         chain = [node for node in graph.nodes if not node.is_input]
         source = graph.inputs[0].node
         tensors = [graph.inputs[0], *(node.outputs[0] for node in chain)]
         self._set_stack(source and source.layer, [node.layer for node in chain], tensors)
+        self._graph = graph
 
     def _set_stack(self, source: Any, stack: list[Layer], tensors: list[SymbolicTensor]) -> None:
         for tensor in self._tensors:

@@ -1,4 +1,4 @@
-"""Calls of a draft, and how they become the nodes of a new graph.
+"""How the calls of a draft become the nodes of a new graph.
 
 Calls whose inputs are what they were are the old nodes, calls whose inputs have the same shapes
 are copied, and the rest are made anew by calling their layers, which infers shapes.
@@ -8,85 +8,14 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from plait.errors import GraphError, ShapeError, user_location
-from plait.graph import tree
+from plait.graph.calls import Call, Ref
 from plait.graph.node import Node, call_layer, describe_layer
 from plait.graph.tensor import SymbolicTensor
 
-
-class Ref:
-    """One output of a call in a draft; what verbs return and take as a target."""
-
-    __slots__ = ("call", "index", "users")
-
-    def __init__(self, call: Call, index: int) -> None:
-        self.call, self.index = call, index
-        self.users: dict[Call, None] = {}
-
-
-class Call:
-    """A call of a layer in a draft.
-
-    Args:
-        layer: what is called; None for an input that is a tensor from inside another graph.
-        template: positional and keyword arguments; symbolic tensors and references in them are
-            places, which `inputs` fills in order.
-        node: the call of the graph that it is so far, None for a new one.
-        tensors: what an input of the model stands for.
-    """
-
-    __slots__ = ("inputs", "layer", "location", "node", "outputs", "template", "tensors")
-
-    def __init__(
-        self,
-        layer: Any,
-        template: tuple[Any, Any] = ((), {}),
-        node: Node | None = None,
-        tensors: list[SymbolicTensor] | None = None,
-    ) -> None:
-        self.layer, self.template, self.node, self.tensors = layer, template, node, tensors
-        self.location = None if node is None else node.location
-        self.inputs: list[Ref] = []
-        self.outputs: list[Ref] = []
-
-    def output(self, index: int) -> Ref:
-        """Return one of its outputs."""
-        while len(self.outputs) <= index:
-            self.outputs.append(Ref(self, len(self.outputs)))
-        return self.outputs[index]
-
-    def take(self, inputs: list[Ref]) -> None:
-        """Let other references fill its places."""
-        for ref in self.inputs:
-            ref.users.pop(self, None)
-        self.inputs = inputs
-        for ref in inputs:
-            ref.users[self] = None
-
-    def arguments(self, values: Sequence[Any]) -> tuple[Any, Any]:
-        """Return positional and keyword arguments with `values` in their places."""
-        args, kwargs = self.template
-        if len(args) == 1 and not kwargs and isinstance(args[0], _PLACE):
-            return (values[0],), {}
-        remaining = iter(values)
-        return tree.map_structure(
-            lambda leaf: next(remaining) if isinstance(leaf, _PLACE) else leaf, self.template
-        )
-
-    def set_arguments(self, args: Any, kwargs: Any) -> None:
-        """Call the layer with other arguments, which hold references."""
-        self.template, self.node = (args, kwargs), None
-        self.take([leaf for leaf in tree.flatten(self.template) if isinstance(leaf, Ref)])
-
-    def describe(self) -> str:
-        """Return how errors name it."""
-        return describe_layer(self.layer, self.location) if self.layer is not None else "an input"
-
-
-_PLACE = (SymbolicTensor, Ref)
 Remake = Callable[[Any, Any], Any]
 
 
@@ -105,7 +34,7 @@ class Building:
 
     def __init__(self, who: str, rebuilds: bool, remake: Remake | None) -> None:
         self.who, self.rebuilds, self.remake = who, rebuilds, remake
-        self.values: dict[Ref, SymbolicTensor] = {}
+        self.values: dict[Call, list[SymbolicTensor]] = {}
         self.rebuilt: list[tuple[Any, Any]] = []
         self._fresh: dict[Any, Any] = {}
         self._settled: set[Any] = set()
@@ -113,20 +42,20 @@ class Building:
 
     def value(self, ref: Ref) -> SymbolicTensor:
         """Return the tensor that a reference stands for now."""
-        if ref not in self.values:
+        tensors = self.values[ref.call]
+        if ref.index >= len(tensors):
             raise GraphError(
                 f"{ref.call.describe()} has no output [{ref.index}], which is used.",
                 fix="rewire what uses it first",
             )
-        return self.values[ref]
+        return tensors[ref.index]
 
     def evaluate(self, call: Call) -> None:
         """Find or make the node of a call whose inputs have been evaluated."""
         tensors = call.tensors
         if tensors is None:
             tensors = self._node(call, [self.value(ref) for ref in call.inputs]).outputs
-        for ref, tensor in zip(call.outputs, tensors, strict=False):
-            self.values[ref] = tensor
+        self.values[call] = tensors
 
     def _node(self, call: Call, given: list[SymbolicTensor]) -> Node:
         layer, node = self._fresh.get(call.layer, call.layer), call.node

@@ -11,7 +11,8 @@ from plait.core.naming import check_name
 from plait.core.walk import variables_by_path, walk
 from plait.errors import ArgumentTypeError, ConfigError, GraphError
 from plait.graph import tree
-from plait.graph.edit import Draft, Ref
+from plait.graph.calls import Ref
+from plait.graph.edit import Draft
 from plait.graph.naming import check_rename
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input

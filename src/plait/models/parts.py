@@ -10,7 +10,8 @@ from plait.core.naming import free_name
 from plait.core.walk import variables_by_path
 from plait.errors import ArgumentTypeError, ConfigError, GraphError
 from plait.graph import tree
-from plait.graph.edit import Call, Draft, Ref
+from plait.graph.calls import Call, Ref
+from plait.graph.edit import Draft
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from plait.losses import Loss
     from plait.metrics import Metric
     from plait.models import Functional, Model, Sequential
-    from plait.models.parts import merge, stack
+    from plait.models.joining import merge, stack
     from plait.optimizers import Optimizer
     from plait.regularizers import Regularizer
     from plait.view.difference import diff
@@ -132,8 +132,8 @@ _NAMES = {
     "Variable": "core.variable",
     "check": "view.lint",
     "diff": "view.difference",
-    "merge": "models.parts",
-    "stack": "models.parts",
+    "merge": "models.joining",
+    "stack": "models.joining",
     "value_and_grad": "core.scope",
 }
 

@@ -98,6 +98,53 @@ def test_targets_in_nested_models(target):
     np.testing.assert_array_equal(model(X), expected)
 
 
+def test_an_output_within_a_nested_model_becomes_one_of_the_models_around_it():
+    model = nested()
+    expected, tap = model(X), model.taps("mid@1/inner/pre")(X)["mid@1/inner/pre"]
+    model.add_output("more", at="mid@1/inner/pre")
+    assert model.edits == [
+        "add_output('more', at='mid@1/inner/pre')",
+        "  inner now also returns pre",
+        "  mid now also returns inner",
+    ]
+    for value, wanted in zip(model(X), [expected, tap], strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-6)
+    assert model.graph.verify()
+    model.undo()
+    np.testing.assert_array_equal(model(X), expected)
+    assert len(model.get_layer("mid/inner").outputs) == 1
+    model.rewire("sum", ["mid", model.get_layer("mid/inner").graph.node("pre").outputs[0]])
+    assert "sum: Add(mid[0], mid[1]) -> (None, 4)" in str(model.graph)
+    model.undo()
+    model.replace_all_uses_with("mid@1", "mid@1/inner/pre")
+    assert "sum: Add(mid[0], mid@1[1]) -> (None, 4)" in str(model.graph)
+    assert model.graph.verify()
+
+
+def test_an_output_of_a_nested_model_with_keys_gets_a_key():
+    a = Input((4,), name="a")
+    h = layers.ReLU(name="h")(a)
+    inner = Model(a, {"h": layers.Dense(4, name="d")(h)}, name="inner")
+    x = Input((4,), name="x")
+    model = Model(x, inner(x)["h"])
+    model.add_output("more", at="inner/h")
+    assert list(inner.output) == ["h", "h_1"]
+    np.testing.assert_array_equal(model(X)[1], np.maximum(X, 0))
+
+
+def test_what_a_nested_sequential_cannot_return():
+    x = Input((4,), name="x")
+    stack = chain("a", "b")
+    model = Model(x, layers.ReLU()(stack(x)))
+    with pytest.raises(plait.GraphError, match=r"'seq'.* returns one tensor(.|\n)*to_model\(\)"):
+        model.add_output("more", at="seq/a")
+    model.replace("seq", model.get_layer("seq").to_model())
+    model.add_output("more", at="seq/a")
+    np.testing.assert_allclose(model(X)[1], stack.layers[0](X), rtol=1e-6)
+    with pytest.raises(plait.GraphError, match="'seq/a' is not in Model"):
+        model.insert_between("seq/a", "re_lu", layers.ReLU())
+
+
 def test_verbs_of_one_block_see_each_other():
     model = two_heads()
     with model.edit() as edit:
@@ -443,6 +490,29 @@ def test_training_goes_on_with_the_slots_of_what_stays():
     model.unfreeze("h")
     model.train_on_batch(X[:4], [A[:4], B[:4]])
     assert not np.array_equal(slots_of(model)["h/kernel/momentum"], before["h/kernel/momentum"])
+
+
+def test_a_layer_that_comes_back_finds_its_slots():
+    model = compiled()
+    model.insert_after("h", layers.Dense(8, name="gone"))
+    model.fit(X, [A, B], batch_size=4, verbose=0)
+    before, weights = slots_of(model), state_of(model)
+    with model.edit() as edit:
+        edit.replace("kind", layers.Dense(3, activation="softmax"))  # keeps name and weights
+        edit.remove("gone")
+    model.fit(X, [A, B], batch_size=4, verbose=0)
+    assert not any(path.startswith("gone/") for path in slots_of(model))
+    assert not np.array_equal(
+        slots_of(model)["kind/kernel/momentum"], before["kind/kernel/momentum"]
+    )
+    model.undo()
+    model.optimizer.build(variables_by_path(model))  # as the next step does
+    after = slots_of(model)
+    assert after.keys() == before.keys()
+    for path in before:
+        if path.startswith(("gone/", "kind/")):
+            np.testing.assert_array_equal(after[path], before[path])
+    np.testing.assert_array_equal(model.state()["gone/kernel"], weights["gone/kernel"])
 
 
 def test_an_edit_that_changes_nothing_numerically_leaves_training_as_it_was():

@@ -34,6 +34,16 @@ def equal(left, right):
 # -- taps -----------------------------------------------------------------------------------
 
 
+def test_taps_are_layers_and_tensors_as_well():
+    model = nested()
+    conv = model.get_layer("mid/inner/conv")
+    found = model.taps(conv, model.graph.node("mid@1").outputs[0])(X)
+    equal(found["mid/inner/conv"], model.taps("mid/inner/conv")(X)["mid/inner/conv"])
+    equal(found["mid"], model.get_layer("mid")(model.get_layer("mid")(X)))
+    model.get_layer("mid").trainable = False
+    assert model.taps(conv).trainable_variables == model.trainable_variables[:0]
+
+
 def test_taps_reach_into_nested_models():
     model = nested()
     taps = model.taps("mid/inner/conv", "mid@1/inner/pre", "mid@1", "head")
@@ -57,6 +67,7 @@ def test_taps_reach_into_nested_models():
         (("nope",), "no layer 'nope'"),
         (("sum/x",), "no graph of its own to tap"),
         (("mid/nope",), "Model 'mid'.*no layer 'nope'"),
+        ((Input((3,)),), "is not in Model 'outer'"),
     ],
 )
 def test_targets_that_cannot_be_tapped(targets, message):
@@ -76,6 +87,33 @@ def test_two_halves_of_a_residual_block_compose(index):
     assert tail.graph.verify()
     equal(tail(head(image)), model(image))
     assert {id(v) for m in (head, tail) for v in m.variables} == {id(v) for v in model.variables}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "mid/inner/pre",
+        "mid@1/inner/pre",
+        "mid/inner/conv",
+        "mid@1/post",
+        "mid/b",
+        "layer",
+        "tensor",
+    ],
+)
+def test_a_cut_within_a_nested_model_cuts_the_models_around_it(target):
+    model = nested()
+    inner = model.get_layer("mid/inner")
+    objects = {"layer": inner.get_layer("pre"), "tensor": inner.graph.node("pre").outputs[0]}
+    before = str(model.graph)
+    head, tail = model.cut(objects.get(target, target))
+    equal(tail(head(X)), model(X))
+    assert head.graph.verify()
+    assert tail.graph.verify()
+    assert {id(v) for m in (head, tail) for v in m.variables} == {id(v) for v in model.variables}
+    assert str(model.graph) == before
+    assert "mid_head" in {layer.name for layer in head.layers}
+    assert "mid_tail" in {layer.name for layer in tail.layers}
 
 
 def test_what_skips_a_cut_is_a_named_input():
@@ -103,6 +141,17 @@ def test_submodel():
     equal(both([X, X])[0], X + X)
     with pytest.raises(plait.GraphError, match="depends on input 'x'"):
         model.submodel("mid@1", "head")
+
+
+def test_submodels_between_places_within_nested_models():
+    model = nested()
+    inner = model.get_layer("mid/inner")
+    part = model.submodel("mid/inner/pre", "mid/inner/conv")
+    equal(part(X), inner.get_layer("conv")(X))
+    x = Input((4,))
+    chain = Model(x, layers.ReLU()(model.get_layer("mid")(x)))
+    part = chain.submodel("mid/inner/conv", chain.layers[-1])
+    equal(part(X[:, :3]), np.maximum(model.get_layer("mid/post")(X[:, :3]), 0))
 
 
 # -- copies ---------------------------------------------------------------------------------

@@ -41,9 +41,10 @@ class Call:
     Attributes:
         inputs: what fills, in order, the places that symbolic tensors and references have in the
             positional and keyword arguments `args` and `kwargs`.
+        size: how many outputs it is known to have.
     """
 
-    __slots__ = ("args", "inputs", "kwargs", "layer", "location", "node", "tensors")
+    __slots__ = ("args", "inputs", "kwargs", "layer", "location", "node", "size", "tensors")
 
     def __init__(
         self, layer: Any, node: Node | None = None, tensors: list[SymbolicTensor] | None = None
@@ -51,12 +52,8 @@ class Call:
         self.layer, self.node, self.tensors = layer, node, tensors
         self.args, self.kwargs = ((), {}) if node is None else (node.args, node.kwargs)
         self.location = None if node is None else node.location
+        self.size = 1 if node is None else len(node.outputs)
         self.inputs: tuple[Ref, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """How many outputs it is known to have."""
-        return 1 if self.node is None else len(self.node.outputs)
 
     def output(self, index: int) -> Ref:
         """Return one of its outputs."""
@@ -208,7 +205,7 @@ class Calls:
                     fix=f"name one of them: '{name}[0]'",
                 )
             index = 0
-        elif call.node is not None and index >= call.size:
+        elif isinstance(target, str) and call.node is not None and index >= call.size:
             raise GraphError(
                 f"{call.describe()} returns {call.size} tensors; there is no [{index}]."
             )

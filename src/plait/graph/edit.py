@@ -238,6 +238,16 @@ class Draft(Calls):
         self.outputs = _added(self.outputs, name, self.ref(at))
         self.origins.append(None)
 
+    def position_of_output(self, ref: Ref) -> int:
+        """Return which output a reference is, after making it one if it is none."""
+        if ref not in tree.flatten(self.outputs):
+            name, taken = self._name(ref), self.outputs
+            numbered = (f"{name}_{number}" for number in itertools.count(1))
+            names = itertools.chain([name], numbered)
+            key = next(n for n in names if not isinstance(taken, Mapping) or n not in taken)
+            self.add_output(key, ref)
+        return tree.flatten(self.outputs).index(ref)
+
     def remove_output(self, target: Any) -> None:
         """Take an output away; layers that led only there leave the graph."""
         keys = ["/".join(path) for path, _ in tree.leaves_with_path(self.outputs)]

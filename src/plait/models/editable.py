@@ -7,8 +7,9 @@ from typing import Any
 from plait.core.layer import Layer
 from plait.core.walk import walk
 from plait.errors import GraphError
-from plait.models.editing import Edit, matches
+from plait.models.editing import Edit
 from plait.models.history import Edits
+from plait.models.targets import matches
 
 
 class Editable:

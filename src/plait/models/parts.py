@@ -1,20 +1,20 @@
-"""Models made of other models: parts that share weights, copies, and models put together."""
+"""Parts of models, which share their weights: inner outputs, halves, what lies between."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from plait.core.layer import Layer
 from plait.core.naming import free_name
-from plait.core.walk import variables_by_path
-from plait.errors import ArgumentTypeError, ConfigError, GraphError
+from plait.errors import ConfigError, GraphError
 from plait.graph import tree
 from plait.graph.calls import Call, Ref
 from plait.graph.edit import Draft
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input
+from plait.models.copies import copy
+from plait.models.targets import as_path, has_graph
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -27,7 +27,7 @@ def taps(model: Model, targets: tuple[Any, ...]) -> Model:
     if not targets:
         raise ConfigError("taps needs at least one target.", fix="model.taps('dense_1')")
     draft = Draft(model.graph, model.describe())
-    draft.outputs = _tapped(draft, targets)
+    draft.outputs = _tapped(draft, [as_path(model, target) for target in targets])
     graph = draft.build()
     return Model(graph.input_structure, graph.output_structure, name=f"{model.name}_taps")
 
@@ -37,7 +37,7 @@ def _tapped(draft: Draft, targets: Sequence[Any]) -> dict[str, Ref]:
     found: dict[str, Any] = {}
     inner: dict[Any, list[tuple[str, Call, str]]] = {}
     for target in targets:
-        if isinstance(target, str) and "/" in target:
+        if _is_path(target):
             first, rest = target.split("/", 1)
             call = draft.call(first)
             inner.setdefault(call.layer, []).append((target, call, rest))
@@ -58,29 +58,76 @@ def _tapped(draft: Draft, targets: Sequence[Any]) -> dict[str, Ref]:
 def _with_taps(nested: Any, paths: list[str]) -> Model:
     from plait.models.model import Model
 
-    if not getattr(nested, "has_graph", False):
+    if not has_graph(nested):
         raise GraphError(f"{nested.describe()} has no graph of its own to tap.")
     draft = Draft(nested.graph, nested.describe())
     outputs = tree.flatten(draft.outputs)
     draft.outputs = [*outputs, *_tapped(draft, paths).values()]
     graph = draft.build()
-    return Model(graph.input_structure, graph.output_structure, name=nested.name)
+    result = Model(graph.input_structure, graph.output_structure, name=nested.name)
+    result._trainable = nested._trainable
+    return result
 
 
-def cut(model: Model, target: Any) -> tuple[Model, Model]:
-    """See `Parts.cut`."""
+def cut(model: Model, target: Any, whole: bool = True) -> tuple[Model, Model]:
+    """See `Parts.cut`; the first output of the head is the target, or of the layer if `whole`."""
     from plait.models.model import Model
 
-    graph = model.graph
-    node = Draft(graph, model.describe()).call(target).node
-    assert node is not None
+    graph, tensor = _placed(model, target, whole)
+    node = tensor.node
     below = set(graph.descendants(node))
-    used = dict.fromkeys(t for user in graph.nodes if user in below for t in user.inputs)
+    used = {} if whole else {tensor: None}
+    used |= dict.fromkeys(t for user in graph.nodes if user in below for t in user.inputs)
     used |= dict.fromkeys(graph.outputs)
     crossing = [tensor for tensor in used if tensor.node not in below]
     crossing.sort(key=lambda tensor: tensor.node is not node)
-    head = Model(model.input, _one_or_all(crossing), name=f"{model.name}_head")
+    head = Model(graph.input_structure, _one_or_all(crossing), name=f"{model.name}_head")
     return head, replay(graph, crossing, graph.output_structure, f"{model.name}_tail")
+
+
+def submodel(model: Model, from_: Any, to: Any) -> Model:
+    """See `Parts.submodel`."""
+    paths = [as_path(model, item) for item in tree.flatten((from_, to))]
+    within = {path.partition("/")[0] if _is_path(path) else None for path in paths}
+    if len(within) == 1 and None not in within:
+        nested = Draft(model.graph, model.describe()).call(within.pop()).layer
+        from_, to = tree.pack((from_, to), [path.partition("/")[2] for path in paths])
+        return submodel(nested, from_, to)
+    graph, (start, end) = _placed(model, (from_, to), whole=False)
+    return replay(graph, tree.flatten(start), end, None)
+
+
+def _is_path(target: Any) -> bool:
+    return isinstance(target, str) and "/" in target
+
+
+def _placed(model: Model, targets: Any, whole: bool) -> tuple[Graph, Any]:
+    """Return the graph of a model, cut behind targets within models in it, and their tensors."""
+    draft = Draft(model.graph, model.describe())
+    refs = tree.map_structure(lambda item: _opened(draft, as_path(model, item), whole), targets)
+    draft.outputs = (draft.outputs, refs)
+    graph = draft.build()
+    outputs, tensors = graph.output_structure
+    return Graph(graph.input_structure, outputs), tensors
+
+
+def _opened(draft: Draft, target: Any, whole: bool) -> Ref:
+    """Return what a target means; a model that it is within is put in as two, cut behind it."""
+    if not _is_path(target):
+        return draft.call(target).output(0) if whole else draft.ref(target)
+    first, rest = target.split("/", 1)
+    call = draft.call(first)
+    nested = call.layer
+    if not has_graph(nested):
+        raise GraphError(f"{call.describe()} has no graph of its own to cut.")
+    head, tail = cut(nested, rest, whole)
+    between = [call.output(index) for index in range(len(head.outputs))]
+    behind = draft.add(tail, _one_or_all(between)).call
+    behind.size = len(nested.outputs)
+    for index in range(behind.size):
+        draft.redirect(call.output(index), behind.output(index), keep=[behind])
+    call.layer, call.node, call.size = head, None, len(between)
+    return between[0]
 
 
 def replay(graph: Graph, start: Sequence[SymbolicTensor], outputs: Any, name: str | None) -> Model:
@@ -115,178 +162,6 @@ def _one_or_all(items: list[Any]) -> Any:
     return items[0] if len(items) == 1 else items
 
 
-def rebuilt(graph: Graph, make: Callable[[Layer], Layer]) -> Graph:
-    """Return a graph of the same form with other layers: ``make(layer)`` in place of each."""
-    draft = Draft(graph, "the copy")
-    layers: dict[Layer, Layer] = {}
-    for call in draft.calls():
-        if call.tensors is not None:
-            call.tensors = [_like(call.tensors[0])]
-        else:
-            if call.layer not in layers:
-                layers[call.layer] = make(call.layer)
-            call.layer, call.node = layers[call.layer], None
-    return draft.build()
-
-
-def _like(tensor: SymbolicTensor, shape: Any = None) -> SymbolicTensor:
-    """Return an input like another, of another shape if one is given."""
-    return Input(
-        batch_shape=tensor.shape if shape is None else shape,
-        dtype=tensor.dtype,
-        name=tensor.name,
-        optional=tensor.node is not None and getattr(tensor.node.layer, "optional", False),
-    )
-
-
-def remade(layer: Layer, arguments: Any) -> Layer:
-    """Return a layer like `layer` that fits other arguments, its weights new where they must."""
-    return _resized(layer, arguments) if getattr(layer, "has_graph", False) else layer.clone()
-
-
-def _resized(model: Any, arguments: Any) -> Layer:
-    """Return a model like `model` for inputs of other shapes; layers that still fit are shared."""
-    draft = Draft(model.graph, model.describe())
-    given = [leaf for leaf in tree.flatten(arguments) if isinstance(leaf, SymbolicTensor)]
-    for ref, tensor in zip(tree.flatten(draft.inputs), given, strict=True):
-        ref.call.tensors = [_like(ref.call.tensors[0], tensor.shape)]
-    return _of_kind(model, draft.build("downstream", remade))
-
-
-def _of_kind(model: Any, graph: Graph) -> Model:
-    """Return a graph as a `Sequential` if `model` is one, else as a `Model`, of its name."""
-    from plait.models.model import Model
-    from plait.models.sequential import Sequential
-
-    if not isinstance(model, Sequential):
-        return Model(graph.input_structure, graph.output_structure, name=model.name)
-    result = Sequential(name=model.name)
-    result._set_graph(graph)
-    return result
-
-
-def copy(model: Model, weights: str) -> Model:
-    """See `Parts.copy`."""
-    if weights not in ("shared", "copied", "fresh"):
-        raise ConfigError(
-            f"copy: weights is 'shared', 'copied' or 'fresh'; received {weights!r}.",
-            fix="model.copy(weights='copied')",
-        )
-    made: dict[Layer, Layer] = {}
-
-    def make(layer: Layer) -> Layer:
-        if layer not in made:
-            nested = getattr(layer, "has_graph", False)
-            made[layer] = whole(layer) if nested else layer.clone()
-        return made[layer]
-
-    def whole(outer: Any) -> Model:
-        result = _of_kind(outer, rebuilt(outer.graph, make))
-        result._trainable = outer._trainable
-        return result
-
-    if not model.has_graph:
-        result = _copy_of_unbuilt(model, make if weights != "shared" else lambda layer: layer)
-    elif weights == "shared":
-        result = _of_kind(model, model.graph)
-    else:
-        result = whole(model)
-    if weights == "copied":
-        for old, new in made.items():
-            theirs = variables_by_path(old)
-            for path, variable in variables_by_path(new).items():
-                variable.copy_from(theirs[path])
-    return result
-
-
-def _copy_of_unbuilt(model: Model, make: Callable[[Layer], Layer]) -> Model:
-    from plait.models.sequential import Sequential
-
-    if not isinstance(model, Sequential):
-        raise GraphError(
-            f"{model.describe()} has no graph to copy.", fix="make another object of the class"
-        )
-    return Sequential([make(layer) for layer in model.layers], name=model.name)
-
-
-def merge(*models: Model, prefix: tuple[str, ...] | None = None, name: str | None = None) -> Model:
-    """Return one model that runs several side by side: all their inputs, all their outputs.
-
-    Args:
-        *models: the models; they are nested in the result and keep their layers and weights.
-        prefix: what paths of layers and names of inputs begin with, one a model (``"a/"``);
-            default: the models' names.
-        name: the name of the result.
-
-    Raises:
-        ConfigError: prefixes are too few or not unique.
-
-    Example:
-        >>> import plait
-        >>> from plait import layers
-        >>> a = plait.Sequential([plait.Input((4,)), layers.Dense(2, name="d")])
-        >>> b = plait.Sequential([plait.Input((3,)), layers.Dense(2, name="d")])
-        >>> both = plait.merge(a, b, prefix=("a/", "b/"))
-        >>> sorted(both.state())
-        ['a/d/bias', 'a/d/kernel', 'b/d/bias', 'b/d/kernel']
-    """
-    from plait.models.model import Model
-
-    _check_models(models)
-    names = [p.strip("/") for p in prefix] if prefix else [model.name for model in models]
-    if len(names) != len(models) or len(set(names)) != len(names):
-        raise ConfigError(
-            f"merge needs one prefix for each of {len(models)} models, all different; "
-            f"received {names}.",
-            fix="plait.merge(a, b, prefix=('a/', 'b/'))",
-        )
-    inputs: list[Any] = []
-    outputs: list[Any] = []
-    for model, label in zip(models, names, strict=True):
-        given = [
-            Input(batch_shape=t.shape, dtype=t.dtype, name=f"{label}_{t.name}")
-            for t in model.inputs
-        ]
-        nested = copy(model, "shared")
-        nested.name = label
-        inputs += given
-        outputs += tree.flatten(nested(tree.pack(model.input, given)))
-    return Model(inputs, outputs, name=name)
-
-
-def stack(*models: Model, name: str | None = None) -> Model:
-    """Return one model that runs several one after another; they keep their layers and weights.
-
-    Raises:
-        ShapeError: an output does not fit the next model.
-
-    Example:
-        >>> import plait
-        >>> from plait import layers
-        >>> trunk = plait.Sequential([plait.Input((4,)), layers.Dense(8)], name="trunk")
-        >>> head = plait.Sequential([plait.Input((8,)), layers.Dense(2)], name="head")
-        >>> plait.stack(trunk, head).output_shape
-        (None, 2)
-    """
-    from plait.models.model import Model
-
-    _check_models(models)
-    inputs = [Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in models[0].inputs]
-    given = value = tree.pack(models[0].input, inputs)
-    for model in models:
-        value = model(value)
-    return Model(given, value, name=name)
-
-
-def _check_models(models: tuple[Any, ...]) -> None:
-    if len(models) < 2:
-        raise ArgumentTypeError("this takes at least two models.")
-    for model in models:
-        if not getattr(model, "has_graph", False):
-            shown = model.describe() if isinstance(model, Layer) else repr(model)
-            raise ArgumentTypeError(f"this takes models with a graph; received {shown}.")
-
-
 class Parts:
     """The part of a model that makes other models of it."""
 
@@ -294,8 +169,8 @@ class Parts:
         """Return a model with the same inputs and weights that gives inner outputs, by name.
 
         Args:
-            *targets: names of layers, of calls (``"emb@1"``), or paths into nested models
-                (``"block2/relu"``).
+            *targets: names of layers, of calls (``"emb@1"``), paths into nested models
+                (``"block2/relu"``), layers, or symbolic tensors.
 
         Returns:
             A model whose output is a dict: target -> tensor.
@@ -317,7 +192,12 @@ class Parts:
         """Cut the model behind a layer into two that compose to it and share its weights.
 
         What skips over the cut becomes a further output of the head and a named input of the tail:
-        ``tail(head(x))`` equals ``model(x)``.
+        ``tail(head(x))`` equals ``model(x)``. A model around the target is cut too: its halves,
+        ``encoder_head`` and ``encoder_tail``, are nested in the two.
+
+        Args:
+            target: a name, a path into nested models (``"encoder/conv_2"``), a layer, or a
+                symbolic tensor.
 
         Raises:
             GraphError: there is no such target.
@@ -328,20 +208,14 @@ class Parts:
         """Return the part of the model from one output to another, sharing its weights.
 
         Args:
-            from_: the output that becomes the input; a list for several.
+            from_: the output that becomes the input; a list for several. A path leads into a
+                nested model, of which what is behind it is then part.
             to: the output; a list for several.
 
         Raises:
             GraphError: `to` depends on something else than `from_`.
         """
-        graph: Graph = self.graph  # type: ignore[attr-defined]
-        draft = Draft(graph, self.describe())  # type: ignore[attr-defined]
-        tensors = {ref: tensor for tensor, ref in draft.tensors.items()}
-        start, end = (
-            tree.map_structure(lambda item: tensors[draft.ref(item)], targets)
-            for targets in (from_, to)
-        )
-        return replay(graph, tree.flatten(start), end, None)
+        return submodel(self, from_, to)  # type: ignore[arg-type]
 
     def copy(self, weights: str = "copied") -> Model:
         """Return another model of the same form and name, not compiled.

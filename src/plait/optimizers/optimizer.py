@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +100,7 @@ class Optimizer(PureOptimizer):
         self.built = False
         self.slots: dict[str, Variable] = {}
         self._optimized: dict[str, Variable] = {}
+        self._set_aside: WeakKeyDictionary[Variable, dict[str, Variable]] = WeakKeyDictionary()
         self._undecayed: tuple[set[Variable], re.Pattern[str] | None] = (set(), None)
         self._compiled: Callable[..., Any] | None = None
         self._iteration = self._scalar("iteration", 0, "int32")
@@ -181,7 +183,8 @@ class Optimizer(PureOptimizer):
 
         Called again, with the variables of a model that changed, the slots of a variable that is
         still there keep their values, also under a new path, and so do slots of the same path,
-        shape and dtype; others start anew or go.
+        shape and dtype. Those of a variable that left are set aside as they are, while it lives:
+        it finds them again when an undo brings it back. Others start anew.
 
         Args:
             variables: by path; or a sequence, whose own paths count (made unique by position).
@@ -204,18 +207,25 @@ class Optimizer(PureOptimizer):
     def _moved_slots(self, variables: Mapping[str, Variable]) -> dict[str, Variable]:
         """Return the slots by the paths that their variables have now."""
         now = {variable: path for path, variable in variables.items()}
-        moved = {
-            path: now[variable]
-            for path, variable in self._optimized.items()
-            if now.get(variable, path) != path
-        }
-        if not moved:
-            return self.slots
-        slots = {}
+        moved: dict[str, Variable] = {}
         for name, slot in self.slots.items():
             path, _, leaf = name.rpartition("/")
-            slots[f"{moved[path]}/{leaf}" if path in moved else name] = slot
-        return slots
+            variable = self._optimized.get(path)
+            if variable is not None and variable not in now:
+                self._set_aside.setdefault(variable, {})[leaf] = _slot(
+                    name, np.array(slot.concrete_value()), slot.shape, slot.dtype
+                )
+            moved[f"{now.get(variable, path)}/{leaf}" if variable is not None else name] = slot
+        for variable, path in now.items():
+            aside = self._set_aside.pop(variable, {})
+            moved |= {f"{path}/{leaf}": slot for leaf, slot in aside.items()}
+        return moved
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_set_aside": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _set_aside=WeakKeyDictionary())
 
     @property
     def optimized(self) -> list[Variable]:
@@ -428,14 +438,10 @@ def _fresh_slots(
         return initial
 
     return {
-        name: Variable(
-            initializer(name),
-            shape,
-            dtype,
-            trainable=False,
-            autocast=False,
-            name=name.rsplit("/", 1)[-1],
-            path=name,
-        )
-        for name, (shape, dtype) in specs.items()
+        name: _slot(name, initializer(name), shape, dtype) for name, (shape, dtype) in specs.items()
     }
+
+
+def _slot(path: str, value: Any, shape: Any, dtype: str) -> Variable:
+    name = path.rpartition("/")[2]
+    return Variable(value, shape, dtype, trainable=False, autocast=False, name=name, path=path)

@@ -1,0 +1,66 @@
+"""What targets mean: patterns over paths, and places within nested models."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+from plait.core.layer import Layer
+from plait.core.walk import walk
+from plait.graph.tensor import SymbolicTensor
+
+
+def is_glob(target: Any) -> bool:
+    """Return whether a target is a pattern and not one name."""
+    return isinstance(target, str) and bool(set(target) & set("*?:"))
+
+
+def matches(pattern: str, path: str, layer: Layer) -> bool:
+    """Return whether a path and its layer match ``path-glob`` or ``path-glob:ClassName``.
+
+    ``*`` stays within one part of a path, ``**`` crosses parts.
+    """
+    glob, _, kind = pattern.partition(":")
+    if kind and not fnmatch.fnmatchcase(type(layer).__name__, kind):
+        return False
+    return _match_parts((glob or "**").split("/"), path.split("/"))
+
+
+def _match_parts(globs: list[str], parts: list[str]) -> bool:
+    if not globs:
+        return not parts
+    if globs[0] == "**":
+        return any(_match_parts(globs[1:], parts[i:]) for i in range(len(parts) + 1))
+    return (
+        bool(parts)
+        and fnmatch.fnmatchcase(parts[0], globs[0])
+        and _match_parts(globs[1:], parts[1:])
+    )
+
+
+def has_graph(layer: Any) -> bool:
+    """Return whether a layer is a model with a graph."""
+    return getattr(layer, "has_graph", False)
+
+
+def is_list(layer: Any) -> bool:
+    """Return whether a layer is a `Sequential`."""
+    from plait.models.sequential import Sequential
+
+    return isinstance(layer, Sequential)
+
+
+def as_path(model: Any, target: Any) -> Any:
+    """Return a layer or a tensor within a nested model as the path to it; others as they are."""
+    if not isinstance(target, Layer | SymbolicTensor):
+        return target
+    for path, layer in walk(model):
+        graph = getattr(layer, "graph", None) if path and has_graph(layer) else None
+        if graph is None:
+            continue
+        if isinstance(target, Layer):
+            if any(target is known for known in graph.layers):
+                return f"{path}/{target.name}"
+        elif target.node in graph.names:
+            return f"{path}/{graph.names[target.node]}[{target.index}]"
+    return target

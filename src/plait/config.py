@@ -36,12 +36,35 @@ def backend() -> str:
     return "jax"
 
 
+def kernels() -> str:
+    """Return "auto" (native kernels where `plait.kernels.TABLE` says so), or "xla" (none)."""
+    from plait.kernels import chosen
+
+    return chosen()
+
+
+def set_kernels(value: str) -> None:
+    """Choose the kernels: "auto" or "xla"; what was compiled with others compiles anew.
+
+    The environment variable ``PLAIT_KERNELS`` says what they are at first. ``plait doctor`` shows
+    which are used.
+
+    Raises:
+        ConfigError: `value` is neither.
+    """
+    from plait.kernels import choose
+
+    choose(value)
+
+
 __all__: list[Any] = [
     "backend",
     "dtype_policy",
     "epsilon",
     "floatx",
     "image_data_format",
+    "kernels",
     "set_dtype_policy",
     "set_floatx",
+    "set_kernels",
 ]

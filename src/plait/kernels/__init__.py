@@ -1,15 +1,28 @@
-"""Convolutions and poolings: the one place where layers and ops get them from."""
+"""Convolutions and poolings: the one place where layers and ops get them from.
+
+`TABLE` says which run natively, on oneDNN through plait-onednn, and `choose`, `using` and the
+environment variable ``PLAIT_KERNELS=xla`` switch that off.
+"""
 
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
+from plait.kernels.loops import loops_well
+from plait.kernels.native import native
 from plait.kernels.pooling import average_pool, max_pool
+from plait.kernels.table import TABLE, choose, chosen, using
 from plait.kernels.windows import output_sizes
 
 __all__ = [
+    "TABLE",
     "average_pool",
+    "choose",
+    "chosen",
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "loops_well",
     "max_pool",
+    "native",
     "output_sizes",
     "transposed_sizes",
+    "using",
 ]

@@ -1,4 +1,4 @@
-"""Convolutions on `jax.lax`.
+"""Convolutions: on `jax.lax`, or native where `plait.kernels.table` says so.
 
 Inputs are ``(batch, *sizes, channels)``, or ``(batch, channels, *sizes)`` with `data_format`
 "channels_first"; kernels have Keras' layout. What is computed is a cross-correlation, as in Keras.
@@ -7,12 +7,15 @@ Inputs are ``(batch, *sizes, channels)``, or ``(batch, channels, *sizes)`` with 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import jax
 from jax import lax
 
 from plait.errors import ShapeError
-from plait.kernels.windows import Sizes, output_sizes, per_axis, spans
+from plait.kernels import trilinear
+from plait.kernels.table import is_native
+from plait.kernels.windows import Sizes, output_sizes, per_axis, same_padding, spans
 
 PerAxis = int | Sequence[int]
 
@@ -44,7 +47,8 @@ def conv(
     rank = kernel.ndim - 2
     strides, dilation = per_axis(strides, rank), per_axis(dilation_rate, rank)
     window = kernel.shape[:-2]
-    output_sizes(_sizes(x, data_format), window, strides, padding, dilation)
+    sizes = _sizes(x, data_format)
+    new_sizes = output_sizes(sizes, window, strides, padding, dilation)
     channels = _channels(x, data_format)
     found, rest = divmod(channels, kernel.shape[-2])
     if rest or groups not in (None, found):
@@ -53,11 +57,20 @@ def conv(
             f"{kernel.shape} takes {kernel.shape[-2]} in each.",
             fix=f"give it {kernel.shape[-2] * (groups or 1)} channels",
         )
+    x = x.astype(kernel.dtype)
+    reach = spans(window, dilation)
     pads: str | list[tuple[int, int]] = padding.upper()
     if padding == "causal":
-        pads = [(span - 1, 0) for span in spans(window, dilation)]
+        pads = [(span - 1, 0) for span in reach]
+    if data_format == "channels_last" and is_native("convolution", x, kernel):
+        if isinstance(pads, str):
+            pads = same_padding(sizes, reach, strides) if padding == "same" else [(0, 0)] * rank
+        geometry = _geometry(strides, dilation, pads, found)
+        output = (x.shape[0], *new_sizes, kernel.shape[-1])
+        if trilinear.is_fast(x.shape, kernel.shape, output, geometry):
+            return trilinear.output_of(x, kernel, cast(Sizes, new_sizes), geometry)
     return lax.conv_general_dilated(
-        x.astype(kernel.dtype),
+        x,
         kernel,
         strides,
         pads,
@@ -130,18 +143,30 @@ def conv_transpose(
     window = kernel.shape[:-2]
     strides, dilation = per_axis(strides, rank), per_axis(dilation_rate, rank)
     extra = None if output_padding is None else per_axis(output_padding, rank)
-    transposed_sizes(_sizes(x, data_format), window, strides, padding, extra, dilation)
+    sizes = transposed_sizes(_sizes(x, data_format), window, strides, padding, extra, dilation)
     if _channels(x, data_format) != kernel.shape[-1]:
         raise ShapeError(
             f"cannot convolve {_channels(x, data_format)} channels with a transposed kernel for "
             f"{kernel.shape[-1]}.",
             fix=f"give it {kernel.shape[-1]} channels",
         )
+    x = x.astype(kernel.dtype)
+    reach = spans(window, dilation)
+    pads = transposed_padding(reach, strides, padding, extra)
+    if data_format == "channels_last" and is_native("transposed convolution", x, kernel):
+        # The padding of the convolution whose transpose this is.
+        cut = [
+            (k - 1 - before, k - 1 - after) for k, (before, after) in zip(reach, pads, strict=True)
+        ]
+        geometry = _geometry(strides, dilation, cut, 1)
+        output = (x.shape[0], *sizes, kernel.shape[-2])
+        if trilinear.is_fast(output, kernel.shape, x.shape, geometry):
+            return trilinear.input_of(kernel, x, cast(Sizes, sizes), geometry)
     return lax.conv_transpose(
-        x.astype(kernel.dtype),
+        x,
         kernel,
         strides,
-        transposed_padding(spans(window, dilation), strides, padding, extra),
+        pads,
         rhs_dilation=dilation,
         dimension_numbers=_layout(rank, data_format),
         transpose_kernel=True,
@@ -196,6 +221,13 @@ def transposed_padding(
             before = min((total + 1) // 2, span - 1)
             pads.append((before, total - before))
     return pads
+
+
+def _geometry(
+    strides: Sizes, dilation: Sizes, pads: Sequence[tuple[int, int]], groups: int
+) -> trilinear.Geometry:
+    before, after = zip(*pads, strict=True)
+    return trilinear.Geometry(strides, dilation, before, after, groups)
 
 
 def _layout(rank: int, data_format: str) -> lax.ConvDimensionNumbers:

@@ -1,0 +1,68 @@
+"""Find and load plait-onednn, the package of native kernels, and say why it is not there."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+INSTALL = "pip install ./native   (in a clone of plait; needs g++)"
+_HANDLERS = ("plait_onednn_convolution",)
+
+
+class Native(NamedTuple):
+    """The native library.
+
+    Attributes:
+        library: the library; None if there is none.
+        why: a sentence about where it is, or why it is not.
+        fix: what to do to have it; "" if it is there.
+    """
+
+    library: ctypes.CDLL | None
+    why: str
+    fix: str = ""
+
+
+@functools.cache
+def native() -> Native:
+    """Load the library once and tell XLA of its handlers."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return Native(None, "native kernels are for Linux on x86-64")
+    spec = importlib.util.find_spec("plait_onednn")
+    if spec is None or spec.origin is None:
+        return Native(None, "the package plait-onednn is not installed", INSTALL)
+    path = Path(spec.origin).with_name("libplait_onednn.so")
+    try:
+        library = _load(path)
+        for name in _HANDLERS:
+            capsule = jax.ffi.pycapsule(getattr(library, name))
+            jax.ffi.register_ffi_target(name, capsule, platform="cpu")
+    except (OSError, AttributeError) as error:
+        fix = INSTALL
+        if "libgomp" in str(error):
+            fix = "install GNU OpenMP (Debian: apt install libgomp1)"
+        return Native(None, f"{path} cannot be loaded: {error}", fix)
+    return Native(library, f"oneDNN on the CPU, {path}")
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    """Load a library whose idle OpenMP threads leave the cores to XLA's.
+
+    They would spin for milliseconds after each kernel, while XLA computes what comes between.
+    GNU OpenMP reads the variable when it is loaded; a user's own setting is respected.
+    """
+    ours = not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
+    if ours:
+        os.environ["GOMP_SPINCOUNT"] = "10000"
+    try:
+        return ctypes.CDLL(str(path))
+    finally:
+        if ours:
+            del os.environ["GOMP_SPINCOUNT"]

@@ -1,0 +1,107 @@
+"""Which implementation computes what, where.
+
+`TABLE` says it for people, `is_native` for the operations; each operation looks after its own
+conditions. Where no row fits, XLA computes, with the same results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+
+from plait.errors import ConfigError, did_you_mean
+from plait.kernels.native import native
+
+Choice = Literal["auto", "xla"]
+VARIABLE = "PLAIT_KERNELS"
+
+
+class Row(NamedTuple):
+    """An operation that has a native kernel, and where that is used."""
+
+    operation: str
+    platform: str
+    dtype: str
+    conditions: str
+    implementation: str
+
+
+TABLE = (
+    Row(
+        "convolution",
+        "cpu",
+        "float32",
+        "channels last, no empty axis, no negative padding, and oneDNN has more than its slow "
+        "reference for the output and both gradients",
+        "plait-onednn",
+    ),
+    Row(
+        "transposed convolution",
+        "cpu",
+        "float32",
+        "as for the convolution whose transpose it is",
+        "plait-onednn",
+    ),
+)
+
+
+def is_native(operation: str, *arrays: Any) -> bool:
+    """Return whether a native kernel computes `operation` on these arrays, as far as `TABLE` goes.
+
+    It is asked while a function is traced, and traced anew where the choice has changed.
+    """
+    (row,) = (row for row in TABLE if row.operation == operation)
+    return (
+        chosen() == "auto"
+        and all(_is_plain(array, row.dtype) for array in arrays)
+        and jax.default_backend() == row.platform
+        and native().library is not None
+    )
+
+
+def _is_plain(array: Any, dtype: str) -> bool:
+    sizes = array.shape
+    return array.dtype == jnp.dtype(dtype) and all(isinstance(s, int) and s > 0 for s in sizes)
+
+
+def _checked(kernels: str, what: str) -> Choice:
+    if kernels not in ("auto", "xla"):
+        raise ConfigError(
+            f"{what} cannot be {kernels!r}.{did_you_mean(str(kernels), ['auto', 'xla'])}",
+            fix=f'{what}="auto" or "xla"',
+        )
+    return cast(Choice, kernels)
+
+
+# Part of the key under which `jax.jit` keeps what it compiled.
+_context = jax.make_user_context(_checked(os.environ.get(VARIABLE) or "auto", VARIABLE))
+
+
+def chosen() -> Choice:
+    """Return "auto" (native kernels where `TABLE` says so), or "xla" (none)."""
+    return _context.value
+
+
+def choose(kernels: str) -> None:
+    """Choose the kernels: "auto" or "xla"; what was compiled with others compiles anew.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    _context.set_global(_checked(kernels, "kernels"))
+
+
+@contextlib.contextmanager
+def using(kernels: str) -> Iterator[None]:
+    """Choose the kernels within, in this thread, for instance to export for other machines.
+
+    Raises:
+        ConfigError: `kernels` is neither "auto" nor "xla".
+    """
+    with _context(_checked(kernels, "kernels")):
+        yield

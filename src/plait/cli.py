@@ -26,6 +26,13 @@ def main() -> None:
         demonstration.main()
 
     @app.command()
+    def doctor() -> None:
+        """Say what plait runs on here: devices, versions, kernels, what could be installed."""
+        from plait import doctor as examination
+
+        examination.main()
+
+    @app.command()
     def version() -> None:
         """Print the version."""
         import plait

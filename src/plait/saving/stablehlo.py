@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jax import export
 
+from plait import kernels
 from plait.core.calling import apply
 from plait.errors import ExportError, FileError
 from plait.graph import tree
@@ -62,9 +63,10 @@ def stablehlo_bytes(model: Any) -> bytes:
     errors: list[Exception] = []
     for shared in (False, True):
         try:
-            made = export.export(jax.jit(pure), platforms=_PLATFORMS)(
-                *_specs(model.graph.inputs, shared)
-            )
+            with kernels.using("xla"):
+                made = export.export(jax.jit(pure), platforms=_PLATFORMS)(
+                    *_specs(model.graph.inputs, shared)
+                )
             break
         except ExportError:
             raise

@@ -5,6 +5,7 @@ import pytest
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["PLAIT_COMPILE_CACHE"] = "0"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -13,5 +14,8 @@ def bounded_memory():
     yield
     import jax
 
+    from plait.core import compilation
+
     jax.clear_caches()
+    compilation.clear()
     gc.collect()

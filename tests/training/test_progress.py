@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(scope="module")
 def model():
     model = plait.Sequential([plait.Input((2,)), plait.layers.Dense(1)])
-    model.compile("sgd", "mse", metrics=["mae"])
+    model.compile("sgd", "mse", metrics=["mae"], steps_per_execution=1)
     return model
 
 

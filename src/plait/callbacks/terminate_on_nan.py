@@ -10,7 +10,7 @@ from plait.training.callback import Callback, Logs
 class TerminateOnNaN(Callback):
     """Stop training after the batch at which the loss becomes NaN or infinite.
 
-    It waits for the loss of every batch.
+    It looks at the loss of every batch, so steps run one by one.
 
     Args:
         raise_error: raise an error instead of ending `fit` as usual.
@@ -30,8 +30,6 @@ class TerminateOnNaN(Callback):
         >>> history.epoch
         [0]
     """
-
-    lazy_logs = True
 
     def __init__(self, raise_error: bool = False) -> None:
         super().__init__()

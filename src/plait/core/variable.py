@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ import numpy as np
 
 from plait.core import dtypes, random
 from plait.core.scope import current_scope
-from plait.errors import ShapeError
+from plait.errors import ConfigError, ShapeError
 
 
 class Owner(Protocol):
@@ -122,6 +123,11 @@ class Variable:
         """Set the state without a check; for whoever computed `value` from this variable."""
         self._value = value
 
+    def lose(self) -> None:
+        """Note that the device failed while it had the value; what was there before stays."""
+        if self._value is None:
+            self._initializer = functools.partial(_lost, self.path)
+
     def assign(self, value: Any) -> None:
         """Set the value, cast to this variable's dtype.
 
@@ -216,6 +222,13 @@ class Variable:
     def __repr__(self) -> str:
         kind = "" if self.trainable else " non-trainable"
         return f"<Variable {self.path} {self.shape} {self.dtype}{kind}>"
+
+
+def _lost(path: str, shape: Any, dtype: Any) -> Any:
+    raise ConfigError(
+        f"the value of variable '{path}' is lost: the device failed in the middle of training.",
+        fix="assign it, or set or load the weights of the model",
+    )
 
 
 def _plain(value: Any) -> Any:

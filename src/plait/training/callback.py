@@ -32,8 +32,10 @@ class Callback:
     Attributes:
         model: the model at work.
         params: ``epochs``, ``steps`` and ``verbose`` of this run.
-        lazy_logs: set it in a class whose batch hooks look at logs only now and then: they get
-            device values, and nothing waits for them.
+        lazy_logs: set it in a class whose batch hooks need not come after every batch. They are
+            called when the engine comes back from some, with the number of the last and with
+            device values, and nothing waits for them. Without it an overridden batch hook is
+            called for every batch, and steps run one by one.
 
     Example:
         >>> import plait
@@ -184,6 +186,14 @@ class CallbackList:
         for callback in self.callbacks:
             getattr(callback, f"on_{what}_end")(logs)
 
+    def wants_every_batch(self, what: str) -> bool:
+        """Return whether a hook must be called for every batch; `what` is as in `begin`."""
+        return any(
+            not getattr(callback, "lazy_logs", False)
+            for when in ("begin", "end")
+            for callback in self._batch_hooks[f"on_{what}_batch_{when}"]
+        )
+
     def batch_begin(self, what: str, batch: int) -> None:
         """Call ``on_WHAT_batch_begin`` of those that have one."""
         for callback in self._batch_hooks[f"on_{what}_batch_begin"]:
@@ -193,7 +203,7 @@ class CallbackList:
         """Call ``on_WHAT_batch_end`` of those that have one; fetch `logs` only if one reads it."""
         numbers: Logs | None = None
         for callback in self._batch_hooks[f"on_{what}_batch_end"]:
-            given = dict(logs) if callback.lazy_logs else None
+            given = dict(logs) if getattr(callback, "lazy_logs", False) else None
             if given is None:
                 numbers = to_numbers(logs) if numbers is None else numbers
                 given = dict(numbers)

@@ -17,6 +17,7 @@ from plait.graph.graph import Graph
 from plait.graph.tensor import Shape, SymbolicTensor
 from plait.layers.embedding import Embedding
 from plait.losses.shapes import check_paired
+from plait.training.blocks import Block, single
 from plait.training.data import Batch, Position, Source
 
 if TYPE_CHECKING:
@@ -37,16 +38,15 @@ class CheckedSource:
         model: the model that they are for.
         class_weight: as `fit` takes it; its classes are compared with those of the outputs.
 
-    Attributes:
-        num_batches: batches an epoch, None if not known before it ends.
-        inputs: all inputs if they are in memory, else None.
-        targets: all targets if they are in memory, else None.
+    Attributes are those of `Source`.
     """
 
     def __init__(self, source: Source, model: Model, class_weight: Any = None) -> None:
         self._source, self._model, self._class_weight = source, model, class_weight
         self.num_batches = source.num_batches
         self.inputs, self.targets = source.inputs, source.targets
+        self.batch_size, self.rows = source.batch_size, source.rows
+        self.whole_batches = source.whole_batches
         self._specs: list[Any] = []
         self._shapes: list[Shape] | None = None
 
@@ -65,6 +65,22 @@ class CheckedSource:
             if self._model.computes:
                 self._check(batch)
             yield batch
+
+    def blocks(self, length: int) -> Iterator[Block]:
+        """Yield the batches of the next epoch in blocks, as `Source.blocks`.
+
+        Raises:
+            DataError: a wrong number, name or label.
+            ShapeError: a shape that does not fit.
+        """
+        if length > 1:
+            self.peek()
+            return self._source.blocks(length)
+        return map(single, self.epoch())
+
+    def samples(self, length: int) -> list[Block]:
+        """Return a block of each kind that `blocks` yields, without their values."""
+        return self._source.samples(length)
 
     def peek(self) -> Batch:
         """Return a batch to look at, without taking it.

@@ -20,6 +20,7 @@ from plait.training.arrays import (
     take,
     to_arrays,
 )
+from plait.training.blocks import Block, Rows, Stage, single, stand_in
 from plait.training.weights import ClassWeights
 
 Batch = tuple[Any, Any, Any]
@@ -46,14 +47,28 @@ class Source(Protocol):
         num_batches: batches an epoch, None if not known before it ends.
         inputs: all inputs if they are in memory, else None.
         targets: all targets if they are in memory, else None.
+        whole_batches: batches of that size that are in memory.
+        rows: rows of an epoch, None if not known.
     """
 
     num_batches: int | None
     inputs: Any
     targets: Any
+    whole_batches: int
+    rows: int | None
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows of a batch, None if they come as they come."""
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of the next epoch."""
+
+    def blocks(self, length: int) -> Iterator[Block]:
+        """Yield the batches of the next epoch in blocks of `length` batches, if they can be had."""
+
+    def samples(self, length: int) -> list[Block]:
+        """Return a block of each kind that `blocks` yields, to look at its shapes."""
 
     def restart(self) -> None:
         """Let the next epoch begin with the first batch, if that can be had again."""
@@ -297,6 +312,26 @@ class _Epochs:
         """Return the state of the data themselves."""
         return None
 
+    def epoch(self) -> Iterator[Batch]:
+        """Yield the batches of the next epoch."""
+        raise NotImplementedError
+
+    whole_batches = 0
+    rows: int | None = None
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows of a batch, None if they come as they come."""
+        return None
+
+    def blocks(self, length: int) -> Iterator[Block]:
+        """Yield the batches of the next epoch, each as a block."""
+        return map(single, self.epoch())
+
+    def samples(self, length: int) -> list[Block]:
+        """Return a block of each kind that `blocks` yields, as far as they are known."""
+        return []
+
     def restart(self) -> None:
         """Let the next epoch begin with the first batch, if that can be had again."""
         self._running = None
@@ -372,16 +407,51 @@ class ArraySource(_Epochs):
             raise DataError("there are no data: x has no samples.", fix="pass at least one")
         self.data = (x, y, sample_weight)
         self.inputs, self.targets = x, y
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self._batch_size = batch_size
+        self.shuffle = shuffle
+        self.whole_batches = self.size // batch_size
+        self.rows = self.size if steps is None else None
         self.num_batches: int | None = steps or -(-self.size // batch_size)
+        self._stage: Stage | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch."""
+        return self._batch_size
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of the next epoch."""
-        return self._batches()
+        return map(self._taken, self._batches())
+
+    def blocks(self, length: int) -> Iterator[Block]:
+        """Yield the batches of the next epoch in blocks; a smaller last batch is one by itself."""
+        if length == 1:
+            yield from super().blocks(1)
+            return
+        if self._stage is None or self._stage.length != length:
+            self._stage = Stage(self.data, self.batch_size, length)
+        for rows in _joined(self._batches(), self.batch_size, length):
+            if rows.stop - rows.start < self.batch_size:
+                yield single(self._taken(rows))
+            else:
+                yield self._stage.block(rows)
+
+    def samples(self, length: int) -> list[Block]:
+        """Return a block of each kind that `blocks` yields, without their values."""
+        shapes = [(length, self.batch_size)] if self.whole_batches else []
+        rest = self.size % self.batch_size
+        if rest and (self._steps is None or self._steps > self.whole_batches):
+            shapes.append((1, rest))
+
+        def block(shape: tuple[int, int]) -> Block:
+            data = tree.map_structure(lambda leaf: stand_in(leaf, shape), self.data)
+            return Block(data, shape[0])
+
+        return [block(shape) for shape in shapes]
 
     def peek(self) -> Batch:
         """Return the first batch, in the order of the arrays."""
-        return self._rows(slice(0, min(self.batch_size, self.size)))
+        return self._taken(Rows(None, 0, min(self.batch_size, self.size)))
 
     def describe(self) -> dict[str, Any]:
         """Return what must be the same for a run to go on with these data, in words."""
@@ -389,16 +459,31 @@ class ArraySource(_Epochs):
         return {"samples": self.size, "batch size": self.batch_size, **steps,
                 "shuffle": self.shuffle}  # fmt: skip
 
-    def _pass(self, position: Position) -> Iterator[Batch]:
+    def _pass(self, position: Position) -> Iterator[Rows]:
         order = None
         if position.seed is not None:
             order = random.generator(position.seed).permutation(self.size)
         for start in range(position.taken * self.batch_size, self.size, self.batch_size):
-            stop = min(start + self.batch_size, self.size)
-            yield self._rows(slice(start, stop) if order is None else order[start:stop])
+            yield Rows(order, start, min(start + self.batch_size, self.size))
 
-    def _rows(self, rows: Any) -> Batch:
-        return tree.map_structure(lambda leaf: take(leaf, rows), self.data)  # type: ignore[no-any-return]
+    def _taken(self, rows: Rows) -> Batch:
+        return tree.map_structure(lambda leaf: take(leaf, rows.index), self.data)  # type: ignore[no-any-return]
+
+
+def _joined(rows: Iterator[Rows], batch_size: int, length: int) -> Iterator[Rows]:
+    """Join whole batches that follow each other, up to `length` of them."""
+    joined: Rows | None = None
+    for batch in rows:
+        if joined is not None:
+            follows = batch.order is joined.order and batch.start == joined.stop
+            whole = batch.stop - batch.start == batch_size
+            if follows and whole and joined.stop - joined.start < length * batch_size:
+                joined = joined._replace(stop=batch.stop)
+                continue
+            yield joined
+        joined = batch
+    if joined is not None:
+        yield joined
 
 
 class BatchSource(_Epochs):

@@ -1,174 +1,271 @@
 """The engine: compiled steps over a state that stays on the device.
 
 A step is a method of the model (`train_step`, `test_step`, `predict_step`) run in a scope: the
-values of every variable go in, those it leaves come out. While training, the engine owns the
-values; a variable that is looked at reads a copy, one that is set writes into the state.
+values of every variable go in, those it assigns come out. It is traced once for each shape of
+batch, and many of it run in one compiled call over a block of batches. While training, the engine
+owns the values; a variable that is looked at reads a copy, one that is set writes into the state.
 """
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from plait.core import calling, random
 from plait.core.infer import infer
 from plait.core.scope import Scope
-from plait.core.variable import Variable
 from plait.core.walk import signature, structure_version, variables_by_path
 from plait.graph import tree
 from plait.ops.arguments import unwrapped
+from plait.training.blocks import Block, single
 from plait.training.data import pack, unpack
+from plait.training.program import (
+    Program,
+    Step,
+    batches_in_a_block,
+    in_background,
+    suits_loops,
+    trace,
+)
+from plait.training.rows import are_independent
+from plait.training.state import State
 
 if TYPE_CHECKING:
     from plait.models.model import Model
 
 Logs = dict[str, Any]
 
+_SECONDS_A_CALL = 0.1
+
 
 class Engine:
     """Runs the steps of one model.
 
     Args:
-        model: the model; its structure may change between steps, what that touches compiles anew.
+        model: the model; its structure may change between steps, what that touches is traced anew.
+        steps_per_execution: the steps of a call; None: the engine decides.
+
+    Attributes:
+        count: the steps so far; it makes the random numbers of each step new.
+        state: the values of the variables while they train.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, steps_per_execution: int | None = None) -> None:
         self.model = model
         self.count = 0
-        self._variables: list[Variable] = []
-        self._positions: dict[Variable, int] = {}
-        self._state: list[Any] | None = None
-        self._steps: dict[str, _Step] = {}
+        self.state = State()
+        self._chosen = steps_per_execution
+        self._under_way: deque[_Call] = deque()
+        self._last_end = 0.0
+        self._steps: dict[Any, Step] = {}
+        self._programs: dict[Any, Program] = {}
+        self._independent: dict[Any, bool] = {}
+        self._again: dict[Any, Program] = {}
         self._version = -1
         self._signature: Any = None
         self._prepared: set[str] = set()
         self._proven = False
-        self._traced = False
-
-    # -- who owns the values ----------------------------------------------------------------
-
-    def read(self, variable: Variable) -> jax.Array:
-        """Return a copy of the current value of `variable`."""
-        assert self._state is not None
-        return jnp.array(self._state[self._positions[variable]])
-
-    def write(self, variable: Variable, value: Any) -> None:
-        """Give `variable` a new value, from the next step on."""
-        assert self._state is not None
-        self._state[self._positions[variable]] = jnp.array(value, variable.dtype)
 
     def release(self) -> None:
         """Write every value back to its variable and let go of them."""
-        if self._state is None:
-            return
-        state, self._state = self._state, None
-        for variable, value in zip(self._variables, state, strict=True):
-            variable.owner = None
-            if not value.is_deleted():
-                variable.store(value)
-
-    def _own(self) -> list[Any]:
-        if self._state is None:
-            for variable in self._variables:
-                if variable.owner is not None:
-                    variable.owner.release()
-            self._state = [jnp.array(variable.concrete_value()) for variable in self._variables]
-            for variable in self._variables:
-                variable.owner = self
-        return self._state
-
-    def _values(self) -> list[Any]:
-        if self._state is not None:
-            return self._state
-        return [variable.concrete_value() for variable in self._variables]
-
-    # -- steps ------------------------------------------------------------------------------
-
-    def train(self, data: Any) -> Logs:
-        """Run one optimizer step; return the logs so far, on the device."""
-        return self._run("train", data)
-
-    def test(self, data: Any) -> Logs:
-        """Add one batch to the metrics; return the logs so far, on the device."""
-        return self._run("test", data)
-
-    def predict(self, data: Any) -> Any:
-        """Return the outputs for one batch, on the device."""
-        return self._run("predict", data)
+        self._under_way.clear()
+        self.state.release()
 
     def run(self, function: Callable[[], None]) -> None:
         """Run something that assigns variables (a reset of metrics) without giving up the state."""
-        with Scope() as scope:
-            function()
-        for variable, value in scope.changed.items():
-            self._set(variable, value)
+        self.state.run(function)
 
-    def _run(self, kind: str, data: Any) -> Any:
-        done: list[Any] = []
+    # -- how many steps a call --------------------------------------------------------------
+
+    def batches_a_block(self, kind: str, batch: Any, most: int, every: bool) -> int:
+        """Decide how many batches the engine gets at once: one, or as many as suit it.
+
+        Many steps in one call cost no Python in between. One by one they run where somebody wants
+        to come in after each, where the device is slower in a loop, and to debug.
+
+        Args:
+            kind: train, test or predict.
+            batch: a batch to look at.
+            most: the batches there are.
+            every: somebody wants to come in after every step.
+        """
+        if self.model.run_eagerly:
+            return 1
+        if self._chosen is not None:
+            return min(self._chosen, most)
+        if every or most == 1:
+            return 1
+        block = single(batch)
+        self.prepare(kind, block)
+        step = self._step(kind, block)
+        return batches_in_a_block(step, most) if suits_loops(step) else 1
+
+    def steps_a_call(self, kind: str, block: Block) -> int:
+        """Return how many steps the next call should run: as many as take a tenth of a second."""
+        if block.batches == 1 or self._chosen is not None:
+            return block.batches
+        program = self._programs.get((kind, _types(block.data)))
+        if program is None or program.seconds is None:
+            return 1
+        return max(int(_SECONDS_A_CALL / max(program.seconds, 1e-7)), 1)
+
+    # -- calls ------------------------------------------------------------------------------
+
+    def train(self, block: Block, first: int = 0, count: int = 1) -> Logs:
+        """Run optimizer steps over batches of a block; return the logs so far, on the device."""
+        return self._run("train", block, first, count)
+
+    def test(self, block: Block, first: int = 0, count: int = 1) -> Logs:
+        """Add batches of a block to the metrics; return the logs so far, on the device."""
+        return self._run("test", block, first, count)
+
+    def predict(self, block: Block, first: int = 0, count: int = 1) -> Any:
+        """Return the outputs for all batches of a block, on the device, batch after batch."""
+        return self._run("predict", block, first, count)
+
+    def filled_up(self, block: Block, largest: int | None) -> tuple[Block, int | None]:
+        """Return a batch to predict with rows added, to a size that is compiled for others too.
+
+        The sizes are powers of two and `largest`. Where a row of the outputs depends on other rows
+        the batch stays as it is.
+
+        Returns:
+            The block, and how many rows count; None: all.
+        """
+        structure, types = _types(block.data)
+        rows = types[0][0][1]
+        size = min(1 << (rows - 1).bit_length(), max(largest or 2**62, rows))
+        key = structure, tuple((shape[2:], dtype) for shape, dtype in types)
+        if _length(block) > 1 or size == rows or self.model.run_eagerly:
+            return block, None
+        self.prepare("predict", block)
+        if self._independent.get(key) is False:
+            return block, None
+        filled = Block(jax.tree.map(lambda leaf: _filled(leaf, size), block.data), 1)
+        if key not in self._independent:
+            exact, larger = self._step("predict", block), self._step("predict", filled)
+            self._independent[key] = are_independent(exact, larger)
+        return (filled, rows) if self._independent[key] else (block, None)
+
+    def predict_again(self, x: Any, largest: int) -> Any:
+        """Return the outputs for one batch as NumPy arrays, None if it is not like an earlier one.
+
+        It skips what has been checked and prepared when the earlier one came.
+        """
+        if not isinstance(x, np.ndarray) or structure_version() != self._version:
+            return None
+        program = self._again.get((x.shape, x.dtype))
+        if program is None or x.shape[0] > largest:
+            return None
+        arguments = program.arguments(self.state.values(), [x[None]])
+        _, results = program.function()(*arguments, self._numbers(0, 1))
+        outputs = [np.asarray(result)[0] for result in results]
+        return jax.tree.unflatten(program.step.results, outputs)
+
+    def _run(self, kind: str, block: Block, first: int, count: int) -> Any:
         try:
-            self.prepare(kind, data)
-            step = self._step(kind)
-            state = self._own() if kind == "train" else self._values()
-            seed, number = self._randomness()
-            # The step takes the old state away. An interrupt (Ctrl-C) must not come between that
-            # and keeping the new one: called from within `extend`, it cannot.
-            done.extend(map(step.function, (state,), (data,), (seed,), (number,)))
+            self.prepare(kind, block)
+            if self.model.run_eagerly:
+                return self._run_eagerly(kind, block)
+            program = self._program(kind, block)
+            call, step = program.function(), program.step
+            state = self.state.own(step.changed) if kind == "train" else self.state.values()
+            arguments = program.arguments(state, jax.tree.leaves(block.data))
+            start = time.perf_counter()
+            numbers = self._numbers(first, count)
+            results = self.state.call(call, (*arguments, numbers), step.changed)
         except Exception:
             if not self._proven:
-                self._steps.clear()
-                self._prepared.clear()
+                self._forget()
                 self.model.objective.forget_data()
             raise
-        finally:
-            if done and kind == "train":
-                self._state = done[0][0]
-        changed, result = done[0]
-        if kind != "train":
-            for index, value in changed.items():
-                self._set(self._variables[index], value)
         self._proven = self._proven or kind != "predict"
-        if self._traced:
-            # Attributes that the model set on itself while it was traced change nothing.
-            self._signature, self._version = signature(self.model), structure_version()
-            self._traced = False
-        return result if kind == "predict" else dict(zip(step.names, result, strict=True))
+        if kind == "predict" and not step.changed and program.length == 1:
+            self._note_again(block, program)
+        self._keep_pace(_Call(program, count, results, start))
+        returned = jax.tree.unflatten(step.results, results)
+        return returned if kind == "predict" else returned.as_dict()
 
-    def _set(self, variable: Variable, value: Any) -> None:
-        if variable.owner is self and self._state is not None:
-            self._state[self._positions[variable]] = value
-        elif variable.owner is not None:
-            variable.owner.write(variable, value)
-        else:
-            variable.store(value)
+    def _note_again(self, block: Block, program: Program) -> None:
+        x, _, _ = block.data
+        if isinstance(x, np.ndarray):
+            self._again[x.shape[1:], x.dtype] = program
 
-    def _randomness(self) -> tuple[Any, Any]:
-        self.count += 1
-        return np.uint32(random.base_seed()), np.uint32(self.count)
+    def _run_eagerly(self, kind: str, block: Block) -> Any:
+        values = dict(zip(self.state.variables, self.state.values(), strict=True))
+        seed, number = self._numbers(0, 1)[:2]
+        batch = jax.tree.map(lambda leaf: leaf[0], block.data)
+        with Scope(values, rng=jax.random.key(seed), step=number, closed=True) as scope:
+            result = unwrapped(getattr(self.model, f"{kind}_step")(pack(unpack(batch))))
+        places = {self.state.place(variable): value for variable, value in scope.changed.items()}
+        places.pop(None, None)
+        self.state.replace([*places], [*places.values()])  # type: ignore[list-item]
+        self._proven = self._proven or kind != "predict"
+        if kind == "predict":
+            return tree.map_structure(lambda leaf: leaf[None], result)
+        return result
+
+    def _numbers(self, first: int, count: int) -> np.ndarray:
+        number = self.count + 1
+        self.count += count
+        return np.array([random.base_seed(), number, first, count], np.uint32)
+
+    def _keep_pace(self, call: _Call) -> None:
+        """Wait until no call but this one is under way, and note how long steps take.
+
+        So the host prepares what comes next while the device works, and does not run away from it.
+        The first call of a program is waited for: what comes next depends on its speed.
+        """
+        self._under_way.append(call)
+        alone = call.program.length > 1 and call.program.seconds is None
+        while len(self._under_way) > (0 if alone else 1):
+            earlier = self._under_way.popleft()
+            late = all(value.is_ready() for value in earlier.results)
+            jax.block_until_ready(earlier.results)
+            end = time.perf_counter()
+            if not late or earlier.program.seconds is None:
+                start = max(earlier.start, self._last_end)
+                earlier.program.seconds = (end - start) / earlier.steps
+            self._last_end = end
+            self.state.drop_originals()
 
     # -- preparation ------------------------------------------------------------------------
 
-    def prepare(self, kind: str, data: Any) -> None:
-        """See that all variables exist and that compiled steps fit the model as it is now."""
-        version = structure_version()
-        if version == self._version and kind in self._prepared:
+    def prepare(self, kind: str, block: Block) -> None:
+        """See that all variables exist and that the traced steps fit the model as it is now."""
+        if structure_version() == self._version and kind in self._prepared:
             return
+        data = jax.tree.map(_stand_in, block.data)
         x, _, _ = unpack(data)
         if self.model.computes:
             calling.ensure_built(self.model, (x,), {})
-        now = signature(self.model)
-        if now != self._signature:
-            self.release()
-            self._steps.clear()
-            self._prepared.clear()
+        if self._now() != self._signature:
+            self._forget()
         if kind not in self._prepared:
             self._make_variables(kind, data)
             self._prepared.add(kind)
         self._collect()
-        self._signature, self._version = signature(self.model), structure_version()
+        self._mark()
+
+    def _forget(self) -> None:
+        self._steps.clear()
+        self._programs.clear()
+        self._independent.clear()
+        self._again.clear()
+        self._prepared.clear()
+
+    def _now(self) -> Any:
+        changes = [(id(o), o.__dict__.get("_changes", 0)) for o in self.model.optimizers]
+        return signature(self.model), changes
+
+    def _mark(self) -> None:
+        self._signature, self._version = self._now(), structure_version()
 
     def _make_variables(self, kind: str, data: Any) -> None:
         from plait.training.steps import Steps
@@ -210,54 +307,109 @@ class Engine:
             variables += optimizer.variables
         for metric in self.model.metrics:
             variables += metric.variables
-        variables = list(dict.fromkeys(variables))
-        if variables != self._variables:
-            self.release()
+        if self.state.cover(list(dict.fromkeys(variables))):
             self._steps.clear()
-            self._variables = variables
-            self._positions = {variable: index for index, variable in enumerate(variables)}
+            self._programs.clear()
+            self._again.clear()
 
     # -- compilation ------------------------------------------------------------------------
 
-    def _step(self, kind: str) -> _Step:
-        if kind not in self._steps:
-            names: list[str] = []
-            function = self._pure_step(kind, names)
-            if not self.model.run_eagerly:
-                function = jax.jit(function, donate_argnums=(0,) if kind == "train" else ())
-            self._steps[kind] = _Step(function, names)
-        return self._steps[kind]
+    def _step(self, kind: str, block: Block) -> Step:
+        """Return the traced step for batches like those of a block."""
+        structure, types = _types(block.data)
+        key = kind, structure, tuple((shape[1:], dtype) for shape, dtype in types)
+        if key not in self._steps:
+            state = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in self.state.variables]
+            batch = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in key[2]]
+            self._steps[key] = trace(self._pure_step(kind, structure), state, batch)
+            # Attributes that the model set on itself while it was traced change nothing.
+            self._mark()
+        return self._steps[key]
 
-    def _pure_step(self, kind: str, names: list[str]) -> Callable[..., Any]:
-        """Return a step as a pure function; it puts the names of its logs into `names`."""
-        variables, positions = self._variables, self._positions
-        method = getattr(self.model, f"{kind}_step")
+    def _program(self, kind: str, block: Block) -> Program:
+        key = kind, _types(block.data)
+        if key not in self._programs:
+            self._programs[key] = Program(
+                self._step(kind, block),
+                _length(block),
+                donate=kind == "train",
+                stacked=kind == "predict",
+            )
+        return self._programs[key]
 
-        def step(state: list[Any], data: Any, seed: Any, number: Any) -> Any:
-            self._traced = True
-            values = dict(zip(variables, state, strict=True))
+    def _pure_step(self, kind: str, structure: Any) -> Callable[..., Any]:
+        covered, method = self.state, getattr(self.model, f"{kind}_step")
+
+        def step(state: list[Any], batch: list[Any], seed: Any, number: Any) -> Any:
+            values = dict(zip(covered.variables, state, strict=True))
+            data = jax.tree.unflatten(structure, batch)
             with Scope(values, rng=jax.random.key(seed), step=number, closed=True) as scope:
                 result = unwrapped(method(pack(unpack(data))))
-            if kind != "predict":
-                names[:] = [*result]
-                result = [*result.values()]
-            if kind == "train":
-                return [scope.values[variable] for variable in variables], result
-            changed = {positions[v]: value for v, value in scope.changed.items() if v in positions}
-            return changed, result
+            changed = {covered.place(v): value for v, value in scope.changed.items()}
+            changed.pop(None, None)
+            if kind == "predict":
+                return changed, result
+            return changed, _Logs(tuple(result), list(result.values()))
 
         return step
 
+    def compile_ahead(self, blocks: list[tuple[str, Block]]) -> None:
+        """Compile what steps on blocks like these need, in the background."""
+        if self.model.run_eagerly:
+            return
+        programs = []
+        for kind, block in blocks:
+            self.prepare(kind, block)
+            programs.append(self._program(kind, block))
+        in_background([program for program in programs if not program.is_ready])
 
-class _Step(NamedTuple):
-    """A compiled step and the names of its logs, known once it was traced."""
 
-    function: Callable[..., Any]
-    names: list[str]
+@jax.tree_util.register_dataclass
+@dataclass
+class _Logs:
+    """Logs in their order; JAX would sort a dict."""
+
+    names: tuple[str, ...] = field(metadata={"static": True})
+    values: list[Any]
+
+    def as_dict(self) -> Logs:
+        return dict(zip(self.names, self.values, strict=True))
+
+
+class _Call(NamedTuple):
+    """A call that is under way."""
+
+    program: Program
+    steps: int
+    results: list[Any]
+    start: float
+
+
+def _length(block: Block) -> int:
+    return int(jax.tree.leaves(block.data)[0].shape[0])
+
+
+def _types(data: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return the structure of data, and shapes and dtypes of the arrays in it; hashable."""
+    leaves, structure = jax.tree.flatten(data)
+    return structure, tuple(
+        (leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype)) for leaf in leaves
+    )
 
 
 def _takes_training(model: Model) -> bool:
     return "training" in type(model)._call_parameters
+
+
+def _stand_in(leaf: Any) -> Any:
+    """Return an array like a batch of a block, without memory."""
+    return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape[1:])
+
+
+def _filled(leaf: Any, size: int) -> Any:
+    """Return a block of one batch with its last row repeated up to a size."""
+    more = [(0, 0), (0, size - leaf.shape[1]), *[(0, 0)] * (leaf.ndim - 2)]
+    return np.pad(leaf, more, mode="edge")
 
 
 def _struct(leaf: Any) -> Any:

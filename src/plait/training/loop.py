@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,12 @@ from plait.core.arguments import checked_arguments
 from plait.errors import ConfigError, DataError
 from plait.graph import tree
 from plait.training import data
+from plait.training.blocks import single
 from plait.training.callback import CallbackList, Logs, to_numbers
 from plait.training.check import CheckedSource
 from plait.training.data import Source
 from plait.training.history import History
+from plait.training.outputs import Outputs
 from plait.training.progress import Progress
 from plait.training.resume import Run
 from plait.training.steps import Steps
@@ -122,7 +124,7 @@ class Trainer(Steps):
             try:
                 for epoch in range(place.epoch, place.epoch if place.is_over else epochs):
                     hooks.on_epoch_begin(epoch)
-                    logs = self._epoch(source, hooks, run, epoch)
+                    logs = self._epoch(source, validation, hooks, run, epoch)
                     if validation is not None and _is_due(epoch, validation_freq):
                         validated = self._evaluate(validation, hooks)
                         logs |= {f"val_{name}": value for name, value in validated.items()}
@@ -138,31 +140,78 @@ class Trainer(Steps):
             hooks.end("train", logs)
         return history
 
-    def _epoch(self, source: Source, hooks: CallbackList, run: Run, epoch: int) -> Logs:
+    def _epoch(
+        self,
+        source: CheckedSource,
+        validation: CheckedSource | None,
+        hooks: CallbackList,
+        run: Run,
+        epoch: int,
+    ) -> Logs:
         self.reset_metrics()
-        step, logs = run.begin_epoch()
-        for batch in source.epoch():
-            hooks.batch_begin("train", step)
-            logs = self._engine.train(batch)
-            hooks.batch_end("train", step, logs)
-            step += 1
+        done, logs = run.begin_epoch()
+        for call in self._calls("train", source, hooks, done):
+            logs = call.results
+            hooks.batch_end("train", call.done - 1, logs)
             if self.stop_training:
                 break
-            run.after_steps(epoch, step, 1, logs)
+            run.after_steps(epoch, call.done, call.batches, logs)
+            if call.is_first:
+                self._compile_ahead(hooks, train=source, test=validation)
         return to_numbers(logs)
 
-    def _evaluate(self, source: Source, run: CallbackList) -> Logs:
+    def _evaluate(self, source: CheckedSource, run: CallbackList) -> Logs:
         run.begin("test")
         self.reset_metrics()
         source.restart()
         logs: Logs = {}
-        for step, batch in enumerate(source.epoch()):
-            run.batch_begin("test", step)
-            logs = self._engine.test(batch)
-            run.batch_end("test", step, logs)
+        for call in self._calls("test", source, run):
+            logs = call.results
+            run.batch_end("test", call.done - 1, logs)
+            if call.is_first:
+                self._compile_ahead(run, test=source)
         numbers = to_numbers(logs)
         run.end("test", numbers)
         return numbers
+
+    def _calls(
+        self, kind: str, source: CheckedSource, run: CallbackList, done: int = 0
+    ) -> Iterator[_Call]:
+        """Run the batches of an epoch, some a call; yield after each call.
+
+        Args:
+            kind: train, test or predict.
+            source: the batches.
+            run: the callbacks.
+            done: the batches of this epoch that an earlier run did.
+        """
+        engine, is_first = self._engine, True
+        for block in source.blocks(self._block_length(kind, source, run)):
+            first, rows = 0, None
+            if kind == "predict":
+                block, rows = engine.filled_up(block, source.batch_size)
+            while first < block.batches:
+                count = min(engine.steps_a_call(kind, block), block.batches - first)
+                run.batch_begin(kind, done)
+                results = getattr(engine, kind)(block, first, count)
+                first, done = first + count, done + count
+                yield _Call(first - count, count, done, is_first, rows, results)
+                is_first = False
+
+    def _block_length(self, kind: str, source: CheckedSource, run: CallbackList) -> int:
+        if source.whole_batches == 0:
+            return 1
+        every = run.wants_every_batch(kind)
+        return self._engine.batches_a_block(kind, source.peek(), source.whole_batches, every)
+
+    def _compile_ahead(self, run: CallbackList, **sources: CheckedSource | None) -> None:
+        """Compile what the rest of an epoch needs in the background, while its first steps run."""
+        blocks = []
+        for kind, source in sources.items():
+            if source is not None and source.whole_batches:
+                length = self._block_length(kind, source, run)
+                blocks += [(kind, block) for block in source.samples(length)]
+        self._engine.compile_ahead(blocks)
 
     def _source(
         self,
@@ -175,7 +224,7 @@ class Trainer(Steps):
         shuffle: bool = False,
         whole: bool = False,
         class_weight: Any = None,
-    ) -> Source:
+    ) -> CheckedSource:
         input_names, output_names = self._names_for_data()
         source = data.make_source(
             x,
@@ -263,19 +312,30 @@ class Trainer(Steps):
         Raises:
             DataError: the data do not fit the inputs, or there are none.
         """
+        if verbose == 0 and callbacks is None and steps is None:
+            outputs = self._engine.predict_again(x, batch_size or 32)
+            if outputs is not None:
+                return outputs
         source = self._source(x, None, None, batch_size, steps)
-        parts: list[Any] = []
+        outputs = Outputs(source.rows)
         with self._callbacks(callbacks, verbose, source) as run:
             run.begin("predict")
-            for step, batch in enumerate(source.epoch()):
-                run.batch_begin("predict", step)
-                outputs = self._engine.predict(batch)
-                parts.append(tree.map_structure(_to_numpy, outputs))
-                run.batch_end("predict", step, {"outputs": parts[-1]})
+            waiting: _Call | None = None
+            for call in self._calls("predict", source, run):
+                if run.wants_every_batch("predict"):
+                    run.batch_end("predict", call.done - 1, {"outputs": _fetch(call, outputs)})
+                    continue
+                run.batch_end("predict", call.done - 1, {})
+                if waiting is not None:
+                    _fetch(waiting, outputs)
+                waiting = call
+            if waiting is not None:
+                _fetch(waiting, outputs)
             run.end("predict")
-        if not parts:
+        result = outputs.result()
+        if result is None:
             raise DataError("predict received no data.", fix="pass at least one sample")
-        return tree.map_structure(lambda *leaves: np.concatenate(leaves), parts[0], *parts[1:])
+        return result
 
     # -- one batch --------------------------------------------------------------------------
 
@@ -292,7 +352,7 @@ class Trainer(Steps):
         self._require_compiled("train")
         batch = self._one_batch(x, y, sample_weight, class_weight)
         self.reset_metrics()
-        return _logs(self._engine.train(batch), return_dict)
+        return _logs(self._engine.train(single(batch)), return_dict)
 
     @checked_arguments
     def test_on_batch(
@@ -302,13 +362,13 @@ class Trainer(Steps):
         self._require_compiled("test")
         batch = self._one_batch(x, y, sample_weight, None)
         self.reset_metrics()
-        return _logs(self._engine.test(batch), return_dict)
+        return _logs(self._engine.test(single(batch)), return_dict)
 
     @checked_arguments
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for one batch as NumPy arrays."""
-        batch = self._one_batch(x, None, None, None)
-        return tree.map_structure(_to_numpy, self._engine.predict(batch))
+        block = single(self._one_batch(x, None, None, None))
+        return tree.map_structure(lambda leaf: np.asarray(leaf)[0], self._engine.predict(block))
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any, class_weight: Any) -> Any:
         source = self._source(
@@ -347,8 +407,38 @@ def _check_frequency(frequency: Any) -> None:
         )
 
 
-def _to_numpy(value: Any) -> Any:
-    return np.asarray(value)
+class _Call(NamedTuple):
+    """A call of the engine.
+
+    Attributes:
+        first: the first batch of the block.
+        batches: how many.
+        done: the batches of this epoch that are done with these.
+        is_first: whether it is the first of this epoch.
+        rows: the rows of a batch whose outputs count.
+        results: what it returned, on the device.
+    """
+
+    first: int
+    batches: int
+    done: int
+    is_first: bool
+    rows: int | None
+    results: Any
+
+
+def _fetch(call: _Call, outputs: Outputs) -> Any:
+    """Fetch the outputs of a call and add them to the others."""
+
+    def merged(leaf: Any) -> Any:
+        part = np.asarray(leaf)[call.first : call.first + call.batches]
+        if call.rows is not None:
+            part = part[:, : call.rows]
+        return part.reshape(-1, *part.shape[2:])
+
+    part = tree.map_structure(merged, call.results)
+    outputs.add(part)
+    return part
 
 
 def _logs(logs: Mapping[str, Any], return_dict: bool) -> Any:

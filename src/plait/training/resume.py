@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from plait.core import random
 from plait.core.naming import free_name
+from plait.training.blocks import single
 from plait.training.callback import CallbackList, Logs, to_numbers
 from plait.training.data import Position, Source
 from plait.training.identity import describe, named_variables, pair, refuse_other
@@ -118,7 +119,7 @@ class Run:
         if saved is None:
             return
         engine = self._model._engine
-        engine.prepare("train", self._source.peek())
+        engine.prepare("train", single(self._source.peek()))
         refuse_other("model", saved["model"], describe(self._model))
         for variable, value in pair(named_variables(self._model), saved["variables"]):
             variable.assign(value)

@@ -63,7 +63,7 @@ class Steps:
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        steps_per_execution: int = 1,
+        steps_per_execution: int | None = None,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
     ) -> None:
@@ -79,7 +79,9 @@ class Steps:
             metrics: names (``"accuracy"`` is chosen by shapes), functions or `Metric` objects.
             weighted_metrics: metrics that use sample weights.
             run_eagerly: run steps without compiling, to debug.
-            steps_per_execution: accepted for Keras' sake; the engine decides.
+            steps_per_execution: how many steps one compiled call runs, over data in memory; batch
+                hooks come after each call. None: the engine decides, and hooks that somebody
+                overrides come after every batch.
             jit_compile: accepted for Keras' sake; steps are always compiled.
             auto_scale_loss: wrap the optimizer in loss scaling under ``mixed_float16``.
 
@@ -99,7 +101,7 @@ class Steps:
         self.objective = objective
         self.run_eagerly = run_eagerly
         self.compiled = True
-        self._engine = Engine(self)  # type: ignore[arg-type]
+        self._engine = Engine(self, steps_per_execution)  # type: ignore[arg-type]
         self._look_over()
 
     def _look_over(self) -> None:

@@ -1,0 +1,245 @@
+"""A traced step, and the compiled program that runs it once or many times in one call."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from plait.core.compilation import compile_once
+
+_BLOCK_BYTES = 2**24
+_MOST_BATCHES = 1024
+
+
+class Step(NamedTuple):
+    """One step as a jaxpr: ``(state, batch, seed, number) -> (state that changes, results)``.
+
+    Attributes:
+        jaxpr: the closed jaxpr; arguments and results are flat.
+        state: shapes and dtypes of the state.
+        batch: shapes and dtypes of a batch.
+        changed: the places in the state that the step assigns.
+        read: the places that it only reads.
+        results: the structure of the results.
+    """
+
+    jaxpr: Any
+    state: list[Any]
+    batch: list[Any]
+    changed: tuple[int, ...]
+    read: tuple[int, ...]
+    results: Any
+
+    def run(
+        self, changed: list[Any], read: list[Any], batch: list[Any], seed: Any, number: Any
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the new values of `changed`, and the results, flat."""
+        state: list[Any] = [None] * len(self.state)
+        for places, values in ((self.changed, changed), (self.read, read)):
+            for place, value in zip(places, values, strict=True):
+                state[place] = value
+        outputs = jax.core.eval_jaxpr(
+            self.jaxpr.jaxpr, self.jaxpr.consts, *state, *batch, seed, number
+        )
+        strict = [lax.convert_element_type(x, x.dtype) for x in map(jnp.asarray, outputs)]
+        return strict[: len(self.changed)], strict[len(self.changed) :]
+
+
+def trace(
+    function: Callable[..., tuple[dict[int, Any], Any]], state: Sequence[Any], batch: Sequence[Any]
+) -> Step:
+    """Trace a step.
+
+    Args:
+        function: ``(state, batch, seed, number) -> ({place: new value}, results)``.
+        state: shapes and dtypes.
+        batch: shapes and dtypes.
+    """
+    number = jax.ShapeDtypeStruct((), np.uint32)
+    jaxpr, (changed, results) = jax.make_jaxpr(function, return_shape=True)(
+        list(state), list(batch), number, number
+    )
+    used = {id(variable) for variable in _used(jaxpr.jaxpr)}
+    read = tuple(
+        place
+        for place, variable in enumerate(jaxpr.jaxpr.invars[: len(state)])
+        if id(variable) in used and place not in changed
+    )
+    places = tuple(sorted(changed))
+    return Step(jaxpr, list(state), list(batch), places, read, jax.tree.structure(results))
+
+
+def _used(jaxpr: Any) -> Iterator[Any]:
+    for equation in jaxpr.eqns:
+        yield from equation.invars
+    yield from jaxpr.outvars
+
+
+def subjaxprs(equation: Any) -> Iterator[Any]:
+    """Yield the jaxprs within an equation."""
+    for value in equation.params.values():
+        for item in value if isinstance(value, list | tuple) else (value,):
+            inner = getattr(item, "jaxpr", item)
+            if hasattr(inner, "eqns"):
+                yield inner
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Yield every equation, those within others too."""
+    pending = [jaxpr]
+    while pending:
+        for equation in pending.pop().eqns:
+            yield equation
+            pending.extend(subjaxprs(equation))
+
+
+class Program:
+    """A compiled call that runs some steps over a block of batches.
+
+    Args:
+        step: the traced step.
+        length: the batches of a block; a block of one is run without a loop.
+        donate: take the values that change away from the caller.
+        stacked: return the results of every step, else of the last one.
+
+    Attributes:
+        seconds: how long a step takes, None if not known yet.
+    """
+
+    def __init__(self, step: Step, length: int, *, donate: bool, stacked: bool) -> None:
+        self.step, self.length = step, length
+        self.seconds: float | None = None
+        run = _once(step, stacked) if length == 1 else _many(step, stacked)
+        self._lowered = jax.jit(run, donate_argnums=(0,) if donate else ()).lower(
+            [step.state[place] for place in step.changed],
+            [step.state[place] for place in step.read],
+            [jax.ShapeDtypeStruct((length, *leaf.shape), leaf.dtype) for leaf in step.batch],
+            jax.ShapeDtypeStruct((4,), np.uint32),
+        )
+        self._lock = threading.Lock()
+        self._compiled: Callable[..., Any] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is compiled."""
+        return self._compiled is not None
+
+    def arguments(self, state: Sequence[Any], block: list[Any]) -> tuple[Any, ...]:
+        """Return what `call` takes of a state, and the leaves of a block."""
+        step = self.step
+        return (
+            [state[place] for place in step.changed],
+            [state[place] for place in step.read],
+            block,
+        )
+
+    def function(self) -> Callable[..., Any]:
+        """Return the compiled call; it takes `arguments` and four numbers.
+
+        The numbers are the seed, the number of the first step, the first batch, and how many. It
+        returns the values of `Step.changed`, and the results.
+        """
+        compiled = self._compiled or self.ready()
+        # After its first run a program can be called without Python in between.
+        return getattr(compiled, "_call", None) or compiled
+
+    def ready(self) -> Callable[..., Any]:
+        """Wait until it is compiled."""
+        with self._lock:
+            if self._compiled is None:
+                self._compiled = compile_once(self._lowered)
+                del self._lowered
+            return self._compiled
+
+
+def in_background(programs: list[Program]) -> None:
+    """Compile programs, one after the other: XLA does not need the interpreter."""
+
+    def compile_all() -> None:
+        for program in programs:
+            with contextlib.suppress(Exception):  # Whoever calls it gets the error.
+                program.ready()
+
+    if programs:
+        threading.Thread(target=compile_all, name="plait-compile").start()
+
+
+def _once(step: Step, stacked: bool) -> Callable[..., Any]:
+    def run(changed: list[Any], read: list[Any], block: list[Any], numbers: Any) -> Any:
+        batch = [leaf[0] for leaf in block]
+        changed, results = step.run(changed, read, batch, numbers[0], numbers[1])
+        return changed, [result[None] for result in results] if stacked else results
+
+    return run
+
+
+def _many(step: Step, stacked: bool) -> Callable[..., Any]:
+    def run(changed: list[Any], read: list[Any], block: list[Any], numbers: Any) -> Any:
+        seed, number, first, count = numbers
+
+        def body(index: Any, carry: Any) -> Any:
+            changed, results = carry
+            batch = [
+                lax.dynamic_index_in_dim(leaf, first + index, keepdims=False) for leaf in block
+            ]
+            changed, new = step.run(changed, read, batch, seed, number + index)
+            if not stacked:
+                return changed, new
+            pairs = zip(results, new, strict=True)
+            put = lax.dynamic_update_index_in_dim
+            return changed, [put(whole, one, first + index, 0) for whole, one in pairs]
+
+        shape = block[0].shape[:1] if stacked else ()
+        results = [
+            jnp.zeros(shape + aval.shape, aval.dtype)
+            for aval in step.jaxpr.out_avals[len(step.changed) :]
+        ]
+        return lax.fori_loop(jnp.uint32(0), count, body, (changed, results))
+
+    return run
+
+
+def batches_in_a_block(step: Step, most: int) -> int:
+    """Return how many batches make a block: of a few sizes, so that few programs are compiled.
+
+    Args:
+        step: the step on one of the batches.
+        most: as many as there are.
+    """
+    given = sum(leaf.size * leaf.dtype.itemsize for leaf in step.batch)
+    returned = sum(a.size * a.dtype.itemsize for a in step.jaxpr.out_avals[len(step.changed) :])
+    fitting = max(min(_BLOCK_BYTES // max(given, returned, 1), _MOST_BATCHES), 1)
+    wanted = next((size for size in (16, 256) if size >= most), _MOST_BATCHES)
+    return min(wanted, 1 << (fitting.bit_length() - 1)) if most > 1 else 1
+
+
+def suits_loops(step: Step) -> bool:
+    """Return whether the device runs this step in a loop as fast as alone.
+
+    XLA for CPUs rewrites convolutions into the one form that its kernels know, but not those
+    within a loop: gradients of convolutions are 10 to 90 times slower there.
+    """
+    if jax.default_backend() != "cpu":
+        return True
+    return all(
+        _is_plain_convolution(equation)
+        for equation in equations(step.jaxpr.jaxpr)
+        if equation.primitive.name == "conv_general_dilated"
+    )
+
+
+def _is_plain_convolution(equation: Any) -> bool:
+    """Return whether it is channels last, in and out, and not the gradient of another."""
+    numbers = equation.params["dimension_numbers"]
+    rank = len(numbers.lhs_spec)
+    inner = tuple(range(1, rank - 1))
+    image, kernel = (0, rank - 1, *inner), (rank - 1, rank - 2, *range(rank - 2))
+    dilated = any(size != 1 for size in equation.params["lhs_dilation"])
+    return not dilated and numbers == (image, kernel, image)

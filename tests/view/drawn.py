@@ -39,3 +39,19 @@ def chain(length):
     for _ in range(length // 2):
         y = layers.Add()([layers.Dense(4)(y), y])
     return Model(x, y, name="chain")
+
+
+def changed():
+    """Return a model, and a copy with one change of each kind."""
+    x = Input((4,), name="x")
+    tower = plait.Sequential(
+        [Input((4,)), layers.Dense(4, name="inside"), layers.Dense(4, name="last")], name="tower"
+    )
+    gone = layers.ReLU(name="gone")(tower(x))
+    before = Model(x, layers.Add(name="join")([gone, x]), name="model")
+    after = before.copy()
+    with after.edit(rebuild="downstream") as edit:
+        edit.replace("tower/inside", layers.Dense(3))
+        edit.replace("tower/last", layers.EinsumDense("ab,bc->ac", output_shape=4, name="last"))
+        edit.rewire("join", [edit.insert_after("tower", layers.Dropout(0.1, name="new")), "x"])
+    return before, after

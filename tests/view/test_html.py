@@ -7,11 +7,12 @@ import shutil
 import subprocess
 
 import pytest
-from drawn import HOSTILE, chain, hostile, nested, repeated, siamese
+from drawn import HOSTILE, chain, changed, hostile, nested, repeated, siamese
 
 import plait
 from plait import demo
 from plait.view.html import page
+from plait.view.palette import COLORS
 from plait.view.picture import picture_of
 
 CHROMIUM = shutil.which("chromium")
@@ -256,18 +257,45 @@ def test_hostile_names_are_text(see):
 
 
 @in_browser
-def test_what_a_comparison_says_is_coloured(see):
-    picture = picture_of(siamese())
-    picture.boxes[3].mark = "added"
-    picture.wires[0].mark = "removed"
+def test_two_models_are_shown_with_their_changes_in_colours(see, tmp_path):
+    before, after = changed()
+    path = plait.diff(before, after).plot(tmp_path / "d.html", theme="light")
     seen = see(
-        page(picture, theme="light"),
+        path.read_text(),
         """
-        const stroke = (css) => getComputedStyle(document.querySelector(css)).stroke;
-        return [stroke(".mark-added > .frame"), stroke(".wire.mark-removed")];
+        const stroke = (path) => getComputedStyle(box(path).querySelector(".frame")).stroke;
+        const strokes = ["before/gone", "after/new", "after/join", "after/tower/last",
+          "after/tower/inside", "after/x"].map(stroke);
+        const [left, right] = [frame("before"), frame("after")];
+        click(box("after/tower/inside"));
+        const told = panel();
+        type("inside");
+        return [
+          strokes,
+          all(".wire.mark-rewired").map((one) => [one.dataset.from, one.dataset.to]),
+          all(".change").map((one) => one.textContent).filter(Boolean),
+          all("#legend li").map((one) => one.textContent),
+          [left.top === right.top, left.right < right.left, id("found").textContent],
+          told, id("totals").textContent,
+          all(".change").map((one) => one.getBoundingClientRect().right -
+            one.parentNode.querySelector(".frame").getBoundingClientRect().right),
+        ]
         """,
     )
-    assert seen == ["rgb(21, 128, 61)", "rgb(185, 28, 28)"]
+    strokes, wires, changes, legend, beside, told, totals, over = seen
+    assert strokes == [
+        f"rgb({', '.join(str(int(COLORS[role][0][i : i + 2], 16)) for i in (1, 3, 5))})"
+        for role in ("removed", "added", "rewired", "replaced", "changed", "line")
+    ]
+    assert sorted(wires) == [["after/new", "after/join"], ["before/gone", "before/join"]]
+    assert sorted(changes) == sorted(
+        ["removed", "added", *2 * ["rewired", "units 4 → 3", "Dense → EinsumDense"]]
+    )
+    assert legend == ["1 added", "1 removed", "1 replaced", "1 rewired", "1 changed"]
+    assert beside == [True, True, "2"]
+    assert "changed: units 4 → 3" in told
+    assert "params" in totals
+    assert max(over) < 0
 
 
 @in_browser

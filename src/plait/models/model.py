@@ -6,7 +6,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from plait.core import calling, infer
 from plait.core.arguments import checked_arguments
@@ -16,7 +16,6 @@ from plait.core.variable import Variable
 from plait.core.walk import walk
 from plait.errors import ConfigError, GraphError, ModelWarning, NotBuiltError, did_you_mean
 from plait.graph import edit, tree
-from plait.graph.diff import Diff
 from plait.graph.graph import Graph
 from plait.graph.naming import hold
 from plait.graph.tensor import SymbolicTensor
@@ -28,6 +27,9 @@ from plait.training.callback import CallbackList
 from plait.training.engine import Engine
 from plait.training.loop import Trainer
 from plait.training.resume import Store
+
+if TYPE_CHECKING:
+    from plait.view.difference import ModelDiff
 
 
 class Model(Persistent, Trainer, Editable, Parts, Layer):
@@ -256,7 +258,7 @@ class Model(Persistent, Trainer, Editable, Parts, Layer):
 
         summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
-    def diff(self, other: Model) -> Diff:
+    def diff(self, other: Model) -> ModelDiff:
         """Return what differs between this model and another; see `plait.diff`."""
         from plait.view.difference import diff
 

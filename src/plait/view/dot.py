@@ -15,6 +15,7 @@ RankDir = Literal["TB", "BT", "LR", "RL"]
 
 _FONT = "Helvetica"
 _SIDES = {"TB": "ns", "BT": "sn", "LR": "we", "RL": "ew"}  # where tensors come in, and go out
+_LONGEST = 48  # letters of what changed in a box
 _MANY = 500  # boxes; from here on Graphviz seeks less long for a better layout
 _HASTE = "nslimit=0.5 nslimit1=0.5 mclimit=0.1"
 
@@ -73,7 +74,8 @@ def dot(picture: Picture, style: Style = Style()) -> str:
         f'graph [rankdir={style.rankdir} splines={_quoted(style.splines)} pad="0.3" nodesep="0.35" '
         f'ranksep="0.45" bgcolor="{style.color("background")}" fontname="{_FONT}" '
         f'color="{line}" fontcolor="{text}" tooltip={_quoted(picture.name)} '
-        f"{f'dpi={style.dpi}' if style.dpi else ''} {_HASTE if len(picture) > _MANY else ''}]",
+        f"{f'dpi={style.dpi}' if style.dpi else ''} {_HASTE if len(picture) > _MANY else ''} "
+        f"{_legend(picture, style)}]",
         f'node [shape=plain fontname="{_FONT}" fontcolor="{text}"]',
         f'edge [color="{wire}" fontname="{_FONT}" fontsize=9 fontcolor="{style.color("muted")}" '
         "arrowsize=0.6]",
@@ -89,6 +91,18 @@ def dot(picture: Picture, style: Style = Style()) -> str:
         label = shape if style.shapes else ""
         lines.append(_edge(source, f'"out{index}"', label, Wire(port, 0, 0, shape, "", 0), style))
     return "\n".join([*lines, "}\n"])
+
+
+def _legend(picture: Picture, style: Style) -> str:
+    """Return what stands above the drawing of two models; nothing above that of one."""
+    if not picture.compares:
+        return ""
+    title = f"<B>{_font(picture.name, style.color('text'), 13)}</B>"
+    words = [_font(text, style.color(mark), 11) for mark, text in picture.legend]
+    return (
+        f"labelloc=t label=<{title}<BR/>{'   '.join(words)}<BR/>"
+        f"{_font(picture.kind, style.color('muted'), 10)}>"
+    )
 
 
 def _boxes(picture: Picture, style: Style, prefix: str) -> Iterator[str]:
@@ -192,6 +206,12 @@ def _texts(box: Box, style: Style) -> Iterator[str]:
         notes.append("trainable" if box.trainable else "not trainable")
     if notes:
         yield _font(", ".join(notes), style.color("muted"), 9)
+    if box.mark:
+        yield _font(_shortened(box.change or box.mark), style.color(box.mark), 10)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _title(box: Box, style: Style) -> str:

@@ -33,6 +33,8 @@ COLORS: dict[str, tuple[str, str]] = {
     "custom": ("#65a30d", "#a3e635"),
     "added": ("#15803d", "#4ade81"),
     "removed": ("#b91c1c", "#f87171"),
+    "replaced": ("#7e22cf", "#c084fd"),
+    "rewired": ("#0e7491", "#22d3ef"),
     "changed": ("#b45309", "#fbbf25"),
 }
 

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from plait.core.layer import Layer
 from plait.core.registry import captured
@@ -17,7 +17,8 @@ from plait.graph.tensor import SymbolicTensor
 from plait.view.cost import Cost, graph_costs, graph_of, total_cost
 from plait.view.palette import family_of
 
-Mark = Literal["", "added", "removed", "changed"]
+Mark = Literal["", "added", "removed", "replaced", "rewired", "changed"]
+MARKS: tuple[Mark, ...] = get_args(Mark)[1:]
 
 _LONGEST = 160
 
@@ -79,6 +80,7 @@ class Box:
         weights: its variables; none for a model with a graph.
         inside: the picture of a nested model.
         mark: what a comparison of two models says of it.
+        change: what it says changed, in words.
     """
 
     path: str
@@ -94,6 +96,7 @@ class Box:
     weights: list[Weight] = field(default_factory=list)
     inside: Picture | None = None
     mark: Mark = ""
+    change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class Picture:
         params: the number of elements in the variables.
         trained: how many of them are trained.
         flops: floating-point operations per sample; None where not known.
+        legend: of a comparison of two models: mark -> what it stands for.
     """
 
     name: str
@@ -145,19 +149,29 @@ class Picture:
     params: int
     trained: int
     flops: int | None
+    legend: list[tuple[Mark, str]] = field(default_factory=list)
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is of two models."""
+        return not self.outputs
 
     def __len__(self) -> int:
         """Return the number of boxes, those within boxes too."""
         return sum(1 + len(box.inside or ()) for box in self.boxes)
 
 
-def picture_of(model: Any) -> Picture:
+def picture_of(model: Any, prefix: str = "") -> Picture:
     """Return what is drawn of a model.
+
+    Args:
+        model: a model with a graph.
+        prefix: what paths begin with.
 
     Raises:
         NotBuiltError: the model has no graph.
     """
-    return _picture(model, graph_costs(model.graph), prefix="")
+    return _picture(model, graph_costs(model.graph), prefix)
 
 
 def _picture(model: Any, costs: Mapping[Node, Cost | None], prefix: str) -> Picture:

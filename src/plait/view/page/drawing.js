@@ -30,13 +30,22 @@ const HEAD = 32;
 const PAD = 18;
 const GAPS = { rankGap: 52, nodeGap: 26 };
 
+// Whether a picture is of two models.
+function compares(picture) {
+  return !picture.outputs.length;
+}
+
 // What is written in a box that is not unfolded.
 function texts(box) {
   const notes = [];
   if (box.params === null) notes.push("not built");
   else if (box.params) notes.push(count(box.params, "param"));
   if (box.inside) notes.push(count(box.inside.boxes.length, "layer"));
-  return { name: box.name, kind: box.kind, activation: box.activation, note: notes.join(", ") };
+  const change = box.change || box.mark;
+  return {
+    name: box.name, kind: box.kind, activation: box.activation, note: notes.join(", "),
+    change: change.length > 48 ? `${change.slice(0, 47)}…` : change,
+  };
 }
 
 function slots(widths, least) {
@@ -62,19 +71,21 @@ function measure(box, folded) {
   const kind = width(text.kind, "11px") + (text.activation ? width(text.activation, "11px") + 8 : 0);
   const name = width(text.name, "600 13px") + (box.inside ? 18 : 0);
   const note = width(text.note, "11px");
+  const change = width(text.change, "600 11px");
   const edge = many ? 2 * CHIP : 0;
   const inset = many && !open ? 7 : 0;
-  const size = { box, open, many, inset, chips, text, kindWidth: width(text.kind, "11px"), nameWidth: name };
+  const size = { box, open, many, inset, chips, text, nameWidth: name };
+  [size.kindWidth, size.noteWidth] = [text.kind, text.note].map((part) => width(part, "11px"));
   size.enter = (call) => (many ? chips.at[call] : 0);
   size.leave = (call, output) => exits.at[starts[call] + output];
   if (!open) {
-    const inner = Math.max(name, kind, note) + 30;
+    const inner = Math.max(name, kind, note, change) + 30;
     size.w = Math.ceil(Math.max(70, inner, chips.width, exits.width));
-    size.h = (text.note ? 58 : 43) + edge + 2 * inset;
+    size.h = 43 + 15 * (!!text.note + !!text.change) + edge + 2 * inset;
     return size;
   }
   const inside = arrange(box.inside, folded, true);
-  const title = name + kind + note + 52;
+  const title = name + kind + note + change + 62;
   size.inside = inside;
   size.w = Math.ceil(Math.max(inside.width + 2 * PAD, title, chips.width, exits.width));
   size.h = inside.height + HEAD + edge;
@@ -90,7 +101,7 @@ function measure(box, folded) {
 // The layout of a picture. Within a model, tensors come in at the top and go out at the bottom.
 function arrange(picture, folded, within) {
   const sizes = picture.boxes.map((box) => measure(box, folded));
-  const nodes = sizes.map(({ w, h }) => ({ w, h }));
+  const nodes = sizes.map(({ w, h }) => ({ w, h, top: compares(picture) }));
   const edges = picture.wires.map((wire) => edge(wire.source, {
     to: wire.box,
     toX: sizes[wire.box].enter(wire.call, wire.argument),
@@ -207,7 +218,8 @@ function drawBox(size, left, outerTop, views) {
       svg("path", { class: "head", d: header(left, top, w) }),
       at(start, 21, text.name, "name"),
       at(second, 21, text.kind, "kind"),
-      at(second + size.kindWidth + 10, 21, text.note, "note")
+      at(second + size.kindWidth + 10, 21, text.note, "note"),
+      at(second + size.kindWidth + size.noteWidth + 20, 21, text.change, "change")
     );
   } else {
     element.append(
@@ -217,6 +229,7 @@ function drawBox(size, left, outerTop, views) {
     );
     if (text.activation) element.append(at(15 + size.kindWidth + 8, inset + 34, text.activation, "note"));
     if (text.note) element.append(at(15, inset + 49, text.note, "note"));
+    if (text.change) element.append(at(15, inset + (text.note ? 64 : 49), text.change, "change"));
   }
   if (box.inside) {
     const [x, y] = [left + start - 9, top + (open ? 16.5 : inset + 14.5)];

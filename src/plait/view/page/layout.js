@@ -306,7 +306,7 @@ const Layout = (() => {
     const at = (node) => x[node] - left;
     const placed = nodes.map((node, i) => ({
       x: at(i),
-      y: node.bottom ? y : (tops[rank[i]] + bottoms[rank[i]]) / 2,
+      y: node.bottom ? y : node.top ? node.h / 2 : (tops[rank[i]] + bottoms[rank[i]]) / 2,
     }));
     const loops = new Map();
     const drawn = edges.map(({ from, to, fromX, toX }, index) => {

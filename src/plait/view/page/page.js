@@ -255,11 +255,16 @@
     else if (host.dataset?.jpThemeLight) document.documentElement.dataset.theme = "light";
   } catch {}
 
-  const totals = [count(boxes.length, "layer"), count(model.params, "param")];
+  const totals = compares(model) ? [] : [count(boxes.length, "layer"), count(model.params, "param")];
   if (model.trained < model.params) totals.push(`${model.trained.toLocaleString("en")} trained`);
   if (model.flops) totals.push(`${scaled(model.flops)} FLOPs per sample`);
   byId("name").textContent = model.name;
   byId("totals").textContent = byId("totals").title = [model.kind, ...totals].join(" · ");
+  byId("totals").classList.toggle("whole", compares(model));
+  byId("legend").hidden = !model.legend.length;
+  byId("legend").append(
+    ...model.legend.map(([name, text]) => html("li", { className: mark({ mark: name }) }, text))
+  );
   byId("fold").hidden = !nested.length;
   if (boxes.length > MOST_UNFOLDED) for (const box of nested) folded.add(box.path);
   redraw();

@@ -37,7 +37,7 @@ function describe(box) {
     html("p", { className: "type", style: `--family: var(--${box.family})` }, box.kind),
     list([
       ["path", box.path === box.name ? "" : box.path],
-      ["compared", box.mark],
+      ["compared", [box.mark, box.change].filter(Boolean).join(": ")],
       ["made at", box.location, "code"],
       ["activation", box.activation],
       ["params", box.params === null ? "not built" : box.params.toLocaleString("en")],

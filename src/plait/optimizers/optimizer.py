@@ -351,14 +351,18 @@ class Optimizer(PureOptimizer):
         """Return the loss to differentiate: times `loss_scale_factor`, if there is one."""
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
+    def moving_averages(self) -> list[tuple[Variable, Variable]]:
+        """Return every variable with its moving average; there are none without `use_ema`."""
+        if not self.use_ema:
+            return []
+        return [(v, self.slots[f"{path}/average"]) for path, v in self._optimized.items()]
+
     def finalize_variable_values(self, var_list: Iterable[Variable]) -> None:
         """Put the moving averages in place of the variables, if `use_ema`."""
-        if not self.use_ema:
-            return
-        paths = {variable: path for path, variable in self._optimized.items()}
+        averages = dict(self.moving_averages())
         for variable in var_list:
-            if variable in paths:
-                variable.assign(self.slots[f"{paths[variable]}/average"])
+            if variable in averages:
+                variable.assign(averages[variable])
 
     def constraint(self, path: str) -> Callable[[Any], Any] | None:
         """Return the constraint of the variable at `path`, or None."""

@@ -11,6 +11,7 @@ import os
 import pathlib
 import time
 import warnings
+from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
@@ -80,6 +81,7 @@ class Checkpoints:
         self._background = Background()
         self._lock: Any = None
         self._whole: list[pathlib.Path] = []
+        self._is_cleared = False
         self._since, self._last = 0, 0.0
         self._began, self._cost = 0.0, 0.0
 
@@ -108,7 +110,7 @@ class Checkpoints:
             ) from error
         for torn in self.directory.glob(f".{_PATTERN}*.tmp"):
             torn.unlink(missing_ok=True)
-        self._since, self._last = 0, time.monotonic()
+        self._since, self._last, self._is_cleared = 0, time.monotonic(), False
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
@@ -120,6 +122,10 @@ class Checkpoints:
             error.add_note(f"A checkpoint was not written either: {failed}")
         finally:
             self._lock.release()
+            if self._is_cleared:
+                (self.directory / ".lock").unlink(missing_ok=True)
+                with suppress(OSError):
+                    self.directory.rmdir()
 
     def newest(self) -> dict[str, Any] | None:
         """Return the state in the newest checkpoint that is whole; None: there are no checkpoints.
@@ -193,11 +199,11 @@ class Checkpoints:
         self._background.wait()
 
     def clear(self) -> None:
-        """Remove the checkpoints."""
+        """Remove the checkpoints; and the folder, if nothing else is in it, when the run ends."""
         self.wait()
         for file in self.directory.glob(_PATTERN):
             file.unlink(missing_ok=True)
-        self._whole = []
+        self._whole, self._is_cleared = [], True
 
 
 # -- one file ---------------------------------------------------------------------------------

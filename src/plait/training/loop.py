@@ -259,7 +259,7 @@ class Trainer(Steps):
         if isinstance(callbacks, CallbackList):
             return callbacks
         items = _as_list(callbacks)
-        if level:
+        if level and not any(isinstance(item, Progress) for item in items):
             items.append(Progress(level))
         params = {
             "epochs": epochs,

@@ -23,7 +23,7 @@ class Progress(Callback):
     second. Only then are values fetched from the device.
 
     Args:
-        level: 1: live if possible; 2: only the line at the end.
+        level: 1: live if possible; 2: only the line at the end; 0: nothing.
 
     Example:
         >>> import numpy as np
@@ -137,8 +137,9 @@ class Progress(Callback):
             self._show(now)
             self._close()
             return
-        parts = [pace.title, pace.count(), pace.elapsed(now), pace.speed(now)]
-        print(" - ".join(parts + measures(self._logs)), flush=True)
+        if self.level:
+            parts = [pace.title, pace.count(), pace.elapsed(now), pace.speed(now)]
+            print(" - ".join(parts + measures(self._logs)), flush=True)
 
     def _show(self, now: float, note: str | None = None) -> None:
         if self._display is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from plait.callbacks.monitor import MonitorCallback
 from plait.errors import ConfigError
-from plait.training.callback import Logs, to_numbers
+from plait.training.callback import Logs
 
 _WEIGHTS = (".weights.h5", ".safetensors")
 
@@ -56,8 +56,6 @@ class ModelCheckpoint(MonitorCallback):
         >>> sorted(file.name for file in folder.iterdir())
         ['02.keras', '03.keras']
     """
-
-    lazy_logs = True
 
     def __init__(
         self,
@@ -109,7 +107,7 @@ class ModelCheckpoint(MonitorCallback):
         self._since += 1
         if self._since == self.save_freq:
             self._since = 0
-            logs = to_numbers(logs or {})
+            logs = logs or {}
             place = {"epoch": self._epoch + 1, "batch": batch + 1}
             self._save(self._path(place | logs), logs)
 

@@ -15,7 +15,7 @@ import numpy as np
 from plait.core.walk import variables_by_path
 from plait.errors import ConfigError
 from plait.layers import Embedding
-from plait.training.callback import Callback, Logs, to_numbers
+from plait.training.callback import Callback, Logs
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -58,8 +58,6 @@ class TensorBoard(Callback):
         >>> sorted(os.listdir(board.log_dir))
         ['train', 'validation']
     """
-
-    lazy_logs = True
 
     def __init__(
         self,
@@ -125,10 +123,9 @@ class TensorBoard(Callback):
 
     def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
         if self._profiling and self._batch >= self._last:
-            jax.block_until_ready(list((logs or {}).values()))
             self._stop_profiling()
         if self.update_freq != "epoch" and self._batch % self.update_freq == 0:  # type: ignore[operator]
-            self._write("train", "batch_{}", to_numbers(logs or {}), self._batch)
+            self._write("train", "batch_{}", logs or {}, self._batch)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write the logs of an epoch, and the weights if they are due."""

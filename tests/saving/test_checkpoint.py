@@ -17,7 +17,7 @@ from plait import callbacks, layers
 from plait.errors import ArgumentTypeError, ConfigError, FileError
 from plait.saving import Checkpoints
 from plait.saving.background import Background
-from plait.saving.checkpoint import pack, read, write
+from plait.saving.state_file import pack, read, write
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(20, 4)).astype("float32")
@@ -265,6 +265,28 @@ def test_the_newest_whole_one_counts(model, tmp_path):
     with pytest.raises(FileError, match=r"none of the \d checkpoints in '.*' can be read"):  # noqa: SIM117
         with pytest.warns(UserWarning, match="damaged"):
             fit(model, tmp_path)
+
+
+def test_every_damage_is_noticed(tmp_path):
+    file = tmp_path / "state"
+    state = {"history": [0.5, 0.25], "weights": {"a": np.arange(50.0), "b": np.ones(3, "int8")}}
+    write(file, *pack(state))
+    whole, draw = file.read_bytes(), np.random.default_rng(0)
+    for _ in range(2000):
+        damaged = bytearray(whole)
+        for place in draw.integers(len(whole), size=draw.integers(1, 4)):
+            damaged[place] = draw.integers(256)
+        damaged = damaged[: draw.integers(len(whole))] if draw.random() < 0.2 else damaged
+        if damaged == whole:
+            continue
+        file.write_bytes(damaged)
+        try:
+            back = read(file)
+        except FileError:
+            continue
+        assert back["history"] == state["history"]  # the change was in a part without meaning
+        np.testing.assert_array_equal(back["weights"]["a"], state["weights"]["a"])
+        np.testing.assert_array_equal(back["weights"]["b"], state["weights"]["b"])
 
 
 def test_so_many_are_kept(model, tmp_path):

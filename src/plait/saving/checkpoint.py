@@ -1,12 +1,7 @@
-"""Checkpoints of a training run: a folder of files, each of them whole, written beside training.
-
-A checkpoint is one safetensors file. Its arrays are weights, optimizer slots and whatever else the
-run holds as arrays; the rest of its state is JSON in the header. Nothing in it is code.
-"""
+"""Checkpoints of a training run: a folder of files, each of them whole, written beside training."""
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import time
@@ -16,14 +11,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from plait.errors import ArgumentTypeError, ConfigError, FileError
-from plait.saving.atomic import replacing
+from plait.errors import ConfigError, FileError
 from plait.saving.background import Background
+from plait.saving.state_file import pack, read, write
 
-_FORMAT = "plait.checkpoint.1"
 _PATTERN = "checkpoint-*.safetensors"
 _SHARE = 20
-_NATIVE = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8")
 
 
 class Checkpoints:
@@ -204,87 +197,3 @@ class Checkpoints:
         for file in self.directory.glob(_PATTERN):
             file.unlink(missing_ok=True)
         self._whole, self._is_cleared = [], True
-
-
-# -- one file ---------------------------------------------------------------------------------
-
-
-def pack(state: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Split a state into its arrays, by path, and JSON for the rest.
-
-    Args:
-        state: None, booleans, numbers, strings, arrays, and lists and dicts of them with strings as
-            keys. Tuples become lists.
-
-    Raises:
-        ArgumentTypeError: there is something else in it, named by its path.
-    """
-    arrays: dict[str, Any] = {}
-
-    def plain(value: Any, path: str) -> Any:
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-            return {
-                key: plain(item, f"{path}/{key}" if path else key) for key, item in value.items()
-            }
-        if isinstance(value, list | tuple):
-            return [plain(item, f"{path}/{index}") for index, item in enumerate(value)]
-        if not hasattr(value, "dtype") or not hasattr(value, "shape"):
-            raise ArgumentTypeError(
-                f"a checkpoint cannot hold {path}: a {type(value).__name__}.",
-                fix="numbers, strings, arrays, and lists and dicts of them with strings as keys",
-            )
-        arrays[path] = np.array(value) if isinstance(value, np.ndarray) else value
-        return {"__array__": path, "dtype": np.dtype(value.dtype).name, "shape": [*value.shape]}
-
-    return arrays, json.dumps(plain(state, ""))
-
-
-def write(path: pathlib.Path, arrays: dict[str, Any], text: str) -> None:
-    """Write a checkpoint: all of it, or what was there before stays.
-
-    Raises:
-        FileError: it cannot be written.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    on_host = {name: _native(np.asarray(value, order="C")) for name, value in arrays.items()}
-    with replacing(path) as temporary:
-        try:
-            save_file(on_host, temporary, {"format": _FORMAT, "state": text})
-        except SafetensorError as error:
-            raise FileError(f"cannot write '{path}': {error}.") from error
-
-
-def read(path: pathlib.Path) -> dict[str, Any]:
-    """Return the state in a checkpoint.
-
-    Raises:
-        FileError: it is damaged, or no checkpoint.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            if header.get("format") != _FORMAT:
-                raise FileError(f"'{path}' is no checkpoint of a run.")
-
-            def whole(value: dict[str, Any]) -> Any:
-                if "__array__" not in value:
-                    return value
-                array, dtype = file.get_tensor(value["__array__"]), np.dtype(value["dtype"])
-                return array if array.dtype == dtype else array.view(dtype).reshape(value["shape"])
-
-            return json.loads(header["state"], object_hook=whole)  # type: ignore[no-any-return]
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"'{path}' is damaged: {error}.") from error
-
-
-def _native(array: np.ndarray) -> np.ndarray:
-    native = array.dtype.str[1:] in _NATIVE or array.dtype.name == "bfloat16"
-    return array if native else array.reshape(-1).view(np.uint8)

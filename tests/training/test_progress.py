@@ -247,3 +247,10 @@ def test_pace_leaves_the_first_step_out():
     pace.step(12, 11.1)
     assert pace.count() == "12 steps"
     assert pace.share == 1.0
+
+
+def test_pace_leaves_the_steps_of_an_earlier_run_out():
+    pace = Pace("Epoch 3/9", 100, 0.0)
+    pace.step(61, 5.0)
+    pace.step(81, 7.0)
+    assert (pace.speed(7.0), pace.remaining(7.0), pace.count()) == ("100ms/step", "1.9s", "81/100")

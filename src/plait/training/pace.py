@@ -22,14 +22,14 @@ class Pace:
         self.total = total
         self.done = 0
         self._start = start
-        self._first: float | None = None
+        self._first: tuple[int, float] | None = None
         self._last: float | None = None
 
     def step(self, done: int, now: float) -> None:
         """Note that so many steps are done."""
         self.done = done
         if self._first is None:
-            self._first = now
+            self._first = done, now
 
     def end(self, now: float) -> None:
         """Note that no more steps follow; what comes later does not count as their time."""
@@ -42,10 +42,14 @@ class Pace:
         return min(self.done / self.total, 1.0) if self.total else None
 
     def seconds_a_step(self, now: float) -> float:
-        """Return the mean time of a step, the first (which compiles) left out if there are more."""
+        """Return the mean time of a step.
+
+        Left out, if there are more, are those that were done when it was first heard of: they waited
+        for a compilation, or an earlier run did them.
+        """
         now = now if self._last is None else self._last
-        if self.done > 1 and self._first is not None:
-            return (now - self._first) / (self.done - 1)
+        if self._first is not None and self.done > self._first[0]:
+            return (now - self._first[1]) / (self.done - self._first[0])
         return (now - self._start) / max(self.done, 1)
 
     def count(self) -> str:

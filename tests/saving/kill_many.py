@@ -181,13 +181,13 @@ def main(count, seed, kinds):
                         name.endswith(".safetensors") for name in files
                     )
                     seen["kills during a write"] += any(name.endswith(".tmp") for name in files)
+            names = ("values", "history", "table")
+            pairs = zip(names, result(folder), expected, strict=True)
+            differ = [name for name, ours, theirs in pairs if ours != theirs]
             seen["rounds"] += 1
-            seen["rounds that differ"] += result(folder) != expected
-            if result(folder) != expected:
-                for name, ours, theirs in zip(
-                    ("values", "history", "table"), result(folder), expected, strict=True
-                ):
-                    print(f"round {number}, {kind}: {name} equal: {ours == theirs}")
+            seen["rounds that differ"] += bool(differ)
+            outcome = f"other {', '.join(differ)}" if differ else "equal"
+            print(f"round {number + 1}: {kind}, {kills} kills, {outcome}", flush=True)
             shutil.rmtree(folder)
     finally:
         shutil.rmtree(work)

@@ -44,8 +44,8 @@ class Pace:
     def seconds_a_step(self, now: float) -> float:
         """Return the mean time of a step.
 
-        Left out, if there are more, are those that were done when it was first heard of: they waited
-        for a compilation, or an earlier run did them.
+        Left out, if there are more, are those that were done when this first heard of steps: they
+        waited for a compilation, or an earlier run did them.
         """
         now = now if self._last is None else self._last
         if self._first is not None and self.done > self._first[0]:

@@ -22,6 +22,7 @@ ROOMS = [
     ("models",),
     (
         "datasets",
+        "mixed_precision",
         "preprocessing",
         "random",
         "tree",

@@ -4,21 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plait.core.dtypes import dtype_policy, floatx, set_dtype_policy
-from plait.errors import ConfigError
-
-
-def set_floatx(value: str) -> None:
-    """Set the default float dtype: "float16", "bfloat16" or "float32".
-
-    Raises:
-        ConfigError: it is another, or float64, which needs JAX's 64-bit mode.
-    """
-    if value not in ("float16", "bfloat16", "float32"):
-        raise ConfigError(
-            f"{value!r} is no default float of plait.", fix="'float32', 'bfloat16' or 'float16'"
-        )
-    set_dtype_policy(value)
+from plait.core.dtypes import dtype_policy, floatx, set_dtype_policy, set_floatx
 
 
 def image_data_format() -> str:

@@ -53,7 +53,11 @@ def test_a_mixed_model_trains_in_float32(policy):
 def test_the_global_policy(policy):
     policy(DTypePolicy("bfloat16"))
     assert dtypes.dtype_policy().name == "bfloat16"
-    assert (dtypes.floatx(), Input((3,)).dtype) == ("bfloat16", "bfloat16")
+    assert (dtypes.floatx(), Input((3,)).dtype) == ("float32", "float32")
+    ids = Input((1,))  # in bfloat16, 301 would be an even number
+    odd = np.arange(400.0)[:, None] % 2
+    found = Model(ids, layers.Embedding(400, 1, weights=[odd])(ids))(np.array([[301]]))
+    assert (float(found[0, 0, 0]), found.dtype) == (1.0, "bfloat16")
     assert layers.Dense(2).compute_dtype == "bfloat16"
     assert layers.Dense(2, dtype="float32").compute_dtype == "float32"
 

@@ -10,8 +10,6 @@ import numpy as np
 from plait.core import registry
 from plait.errors import ConfigError
 
-_FLOATS = ("float16", "bfloat16", "float32", "float64")
-
 
 class DTypePolicy:
     """What a layer computes in (`compute_dtype`) and stores in (`variable_dtype`).
@@ -55,12 +53,16 @@ class DTypePolicy:
 
 
 def dtype_policy() -> DTypePolicy:
-    """Return the policy that new layers take."""
-    return _global
+    """Return the policy that new layers take: what was set, else the default float."""
+    return _global or DTypePolicy(_floatx)
 
 
 def set_dtype_policy(policy: str | DTypePolicy) -> None:
-    """Set the policy that new layers take."""
+    """Set the policy that new layers take, for instance "mixed_bfloat16".
+
+    Inputs stay in the default float (`floatx`), as in Keras: each layer casts what it gets to its
+    own compute dtype.
+    """
     global _global
     _global = get(policy)
 
@@ -68,7 +70,7 @@ def set_dtype_policy(policy: str | DTypePolicy) -> None:
 def get(identifier: Any) -> DTypePolicy:
     """Return the policy that an argument ``dtype=`` means; None is the global policy."""
     if identifier is None:
-        return _global
+        return dtype_policy()
     if isinstance(identifier, DTypePolicy):
         return identifier
     if isinstance(identifier, str):
@@ -98,8 +100,22 @@ def is_float(dtype: Any) -> bool:
 
 
 def floatx() -> str:
-    """Return the default float dtype, "float32" unless the global policy says otherwise."""
-    return _global.variable_dtype if _global.variable_dtype in _FLOATS else "float32"
+    """Return the default float dtype, of inputs and of what `plait.ops` creates."""
+    return _floatx
+
+
+def set_floatx(value: str) -> None:
+    """Set the default float dtype: "float16", "bfloat16" or "float32".
+
+    Raises:
+        ConfigError: it is another, or float64, which needs JAX's 64-bit mode.
+    """
+    global _floatx
+    if value not in ("float16", "bfloat16", "float32"):
+        raise ConfigError(
+            f"{value!r} is no default float of plait.", fix="'float32', 'bfloat16' or 'float16'"
+        )
+    _floatx = value
 
 
 def _is_dtype(name: str) -> bool:
@@ -112,4 +128,5 @@ def _is_dtype(name: str) -> bool:
 
 registry.register_class("core", DTypePolicy, "DTypePolicy")
 
-_global = DTypePolicy("float32")
+_floatx = "float32"
+_global: DTypePolicy | None = None

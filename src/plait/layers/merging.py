@@ -65,6 +65,24 @@ class Merge(Layer):
         raise NotImplementedError
 
 
+def _sum(inputs: list[Any]) -> Any:
+    same = all((x.shape, x.dtype) == (inputs[0].shape, inputs[0].dtype) for x in inputs)
+    if len(inputs) <= _MANY or not same:
+        return functools.reduce(jnp.add, inputs)
+    # XLA fuses additions into one kernel, which compiles in the square of their number. It ends
+    # kernels at products.
+    parts = [jnp.stack(inputs[first : first + _MANY]) for first in range(0, len(inputs), _MANY)]
+    return _sum(
+        [
+            jnp.tensordot(jnp.ones(len(part), part.dtype), part, 1, precision="highest")
+            for part in parts
+        ]
+    )
+
+
+_MANY = 64
+
+
 class Add(Merge):
     """Add tensors: a shortcut, for instance.
 
@@ -84,7 +102,7 @@ class Add(Merge):
     verb = "add"
 
     def _merge(self, inputs: list[Any], mask: Any) -> Any:
-        return functools.reduce(jnp.add, inputs)
+        return _sum(inputs)
 
 
 class Subtract(Merge):
@@ -153,7 +171,7 @@ class Average(Merge):
     verb = "average"
 
     def _merge(self, inputs: list[Any], mask: Any) -> Any:
-        total = functools.reduce(jnp.add, inputs)
+        total = _sum(inputs)
         return (total / len(inputs)).astype(self.compute_dtype)
 
 

@@ -22,8 +22,9 @@ def per_variable(init: Init, update: Update) -> optax.GradientTransformationExtr
     Args:
         init: ``variable -> slots``, a (named) tuple of arrays; None stands for no slot.
         update: ``(gradient, slots, variable, **numbers) -> (change, slots)``; `change` is added to
-            the variable. `numbers` are optax's extra arguments, in the variable's dtype: plait's
-            optimizers give `learning_rate` and `step`, which counts updates from 1.
+            the variable. `numbers` are optax's extra arguments: plait's optimizers give
+            `learning_rate` and `step`, which counts updates from 1. It sees everything in float32
+            where a variable is of a half-width float, and what it returns is rounded to that.
     """
 
     def init_all(params: Any) -> Any:
@@ -36,11 +37,14 @@ def per_variable(init: Init, update: Update) -> optax.GradientTransformationExtr
         for gradient, old, variable in zip(
             gradients, structure.flatten_up_to(state), structure.flatten_up_to(params), strict=True
         ):
-            dtype = variable.dtype
-            cast = {name: jnp.asarray(number, dtype) for name, number in numbers.items()}
-            change, new = update(gradient.astype(dtype), old, variable, **cast)
-            changes.append(change)
-            slots.append(new)
+            wide = jnp.promote_types(variable.dtype, jnp.float32)
+            given = {name: jnp.asarray(number, wide) for name, number in numbers.items()}
+            before = jax.tree.map(lambda slot, wide=wide: slot.astype(wide), old)
+            change, after = update(
+                gradient.astype(wide), before, jnp.asarray(variable, wide), **given
+            )
+            changes.append(change.astype(variable.dtype))
+            slots.append(jax.tree.map(lambda new, slot: new.astype(slot.dtype), after, old))
         return structure.unflatten(changes), structure.unflatten(slots)
 
     return optax.GradientTransformationExtraArgs(init_all, update_all)  # type: ignore[arg-type]

@@ -83,7 +83,7 @@ class Steps:
                 hooks come after each call. None: the engine decides, and hooks that somebody
                 overrides come after every batch.
             jit_compile: accepted for Keras' sake; steps are always compiled.
-            auto_scale_loss: wrap the optimizer in loss scaling under ``mixed_float16``.
+            auto_scale_loss: wrap the optimizer in loss scaling when a layer computes in float16.
 
         Raises:
             ConfigError: a name that does not exist.

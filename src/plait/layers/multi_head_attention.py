@@ -25,7 +25,7 @@ from plait.layers.dropout import Seed, check_rate
 _HEAD, _CHANNEL = "y", "z"
 
 
-class _Projection(EinsumDense):
+class Projection(EinsumDense):
     """A projection within an attention layer, which itself takes care of masks."""
 
     warns_of_lost_masks = False
@@ -132,7 +132,7 @@ class MultiHeadAttention(Layer):
         into_heads = f"{letters},{letters[-1]}{_HEAD}{_CHANNEL}->{free}{_HEAD}{_CHANNEL}"
         steps = (None,) * (rank - 2)
 
-        def heads(name: str, shape: Shape, size: int, activation: Any = None) -> _Projection:
+        def heads(name: str, shape: Shape, size: int, activation: Any = None) -> Projection:
             layer = self._projection(
                 name,
                 into_heads,
@@ -162,8 +162,8 @@ class MultiHeadAttention(Layer):
 
     def _projection(
         self, name: str, equation: str, shape: Any, bias_axes: str, activation: Any = None
-    ) -> _Projection:
-        return _Projection(
+    ) -> Projection:
+        return Projection(
             equation,
             shape,
             activation=activation,

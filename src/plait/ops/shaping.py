@@ -66,7 +66,7 @@ def _rearrange(tensor: jax.Array, pattern: str, **axes_lengths: int) -> jax.Arra
     Source: einops (Rogozhnikov 2022).
     """
     source, _, target = pattern.partition("->")
-    before, after = _groups(source), _groups(target)
+    before, after = axis_groups(source), axis_groups(target)
     if len(before) != tensor.ndim:
         raise ShapeError(
             f"names {len(before)} axes in {pattern!r}, but the tensor has {tensor.ndim}."
@@ -95,7 +95,8 @@ def _rearrange(tensor: jax.Array, pattern: str, **axes_lengths: int) -> jax.Arra
     return jnp.reshape(moved, merged)
 
 
-def _groups(side: str) -> list[list[str]]:
+def axis_groups(side: str) -> list[list[str]]:
+    """Return the names in each group of one side of a pattern."""
     return [re.findall(r"\w+", group) for group in re.findall(r"\w+|\([^)]*\)", side)]
 
 

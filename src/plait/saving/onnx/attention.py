@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from plait import layers
-from plait.layers.multi_head_attention import _Projection
+from plait.layers.multi_head_attention import Projection
 from plait.saving.onnx.arrays import (
     arange,
     einsum,
@@ -115,7 +115,7 @@ def mask_of_attention(layer: Any, inputs: Any, previous: Any) -> Any:
     return None if previous is None else previous[0]
 
 
-onnx_converter(_Projection)(convert_einsum_dense)
+onnx_converter(Projection)(convert_einsum_dense)
 
 
 @onnx_converter(layers.MultiHeadAttention)

@@ -23,6 +23,7 @@ from plait.graph import tree
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import InputLayer
+from plait.layers.lambda_layer import Lambda
 from plait.saving.onnx.registry import converter_of, mask_converter_of, refuse
 from plait.saving.onnx.tensor import Tensor, cast, shape_of, wide, writer_of
 
@@ -57,7 +58,7 @@ def call_at(
     except PlaitError as error:
         if error.located:
             raise
-        refused = ExportError(f"{error.what}", fix=error.fix).at(
+        refused = ExportError(error.what, fix=error.fix).at(
             f"{layer.describe(location)} cannot be exported to ONNX:"
         )
         raise refused from error
@@ -107,15 +108,25 @@ def _by_its_call(layer: Layer, args: Any, kwargs: Any) -> Any:
                 outputs = layer.call(*symbolic_args, **symbolic_kwargs)
             graph = Graph(symbols, outputs)
         except Exception as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            name = type(layer).__name__
-            raise ExportError(
-                f"there is no converter for {name}, and its call() is not made of plait.ops and "
-                f"layers alone: {first}",
-                fix="write call() with plait.ops, or say what it becomes: "
-                f"@plait.saving.onnx_converter({name})",
-            ) from error
+            raise _unknown(layer, error) from error
     return run_graph(graph, tensors)
+
+
+def _unknown(layer: Layer, error: Exception) -> ExportError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if "is symbolic" in first:
+        first = "it calls a function of JAX or NumPy, or reads values."
+    if isinstance(layer, Lambda):
+        return ExportError(
+            f"its function is not made of plait.ops alone: {first}",
+            fix="write the function with plait.ops",
+        )
+    name = type(layer).__name__
+    return ExportError(
+        f"there is no converter for {name}, and its call() is not made of plait.ops and layers "
+        f"alone: {first}",
+        fix=f"write call() with plait.ops, or a converter: @plait.saving.onnx_converter({name})",
+    )
 
 
 # -- masks ----------------------------------------------------------------------------------

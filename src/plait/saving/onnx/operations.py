@@ -13,7 +13,7 @@ import numpy as np
 
 from plait.errors import ExportError
 from plait.ops.operation import Op
-from plait.ops.shaping import _groups
+from plait.ops.shaping import axis_groups
 from plait.saving.onnx import activations, arrays
 from plait.saving.onnx.arrays import (
     axes_of,
@@ -122,6 +122,10 @@ def _bitwise(kind: str) -> Operation:
     return apply
 
 
+def _bitwise_not(x: Tensor) -> Tensor:
+    return logical("Not", x) if x.dtype == "bool" else elementwise("BitwiseNot", x)
+
+
 def _reciprocal(x: Tensor) -> Tensor:
     return 1.0 / x
 
@@ -209,6 +213,25 @@ def _isclose(
     allowed = elementwise("Abs", x2) if isinstance(x2, Tensor) else np.abs(constant(x2).array)
     near = elementwise("LessOrEqual", distance, allowed * rtol + atol, out="bool")
     return logical("Or", near, equal(x1, x2))
+
+
+def _arctan2(x1: Any, x2: Any) -> Tensor:
+    x1, x2 = _tensor(x1, [x1, x2]), _tensor(x2, [x1, x2])
+    side = where(greater(0.0, x1), -math.pi, math.pi)
+    angle = unary("Atan", divide(x1, where(equal(x2, 0), 1.0, x2)))
+    turned = angle + where(greater(0, x2), side, 0.0)
+    upright = where(equal(x1, 0), 0.0, side / 2)
+    return where(equal(x2, 0), upright, turned)
+
+
+def _cbrt(x: Tensor) -> Tensor:
+    return elementwise("Sign", x) * _power(unary("Abs", x), 1 / 3)
+
+
+def _sinc(x: Tensor) -> Tensor:
+    turned = x * math.pi
+    none = equal(x, 0)
+    return where(none, 1.0, unary("Sin", turned) / where(none, 1.0, turned))
 
 
 def _heaviside(x1: Any, x2: Any) -> Tensor:
@@ -380,6 +403,36 @@ def _repeat(x: Tensor, repeats: Any, axis: int | None = None) -> Tensor:
     return repeat(reshape(x, [-1]), repeats, 0) if axis is None else repeat(x, repeats, axis)
 
 
+def _array_split(x: Tensor, indices_or_sections: Any, axis: int = 0) -> list[Tensor]:
+    whole = x.shape[axis]
+    if not isinstance(indices_or_sections, int) or whole is None:
+        return _split(x, indices_or_sections, axis)
+    parts = np.array_split(np.arange(whole), indices_or_sections)
+    return _split(x, np.cumsum([len(part) for part in parts])[:-1], axis)
+
+
+def _hstack(xs: list[Any]) -> Tensor:
+    return concatenate(xs, 0 if len(shape_of(xs[0])) == 1 else 1)
+
+
+def _vstack(xs: list[Any]) -> Tensor:
+    return concatenate([expand_dims(x, 0) if len(shape_of(x)) == 1 else x for x in xs], 0)
+
+
+def _append(x1: Any, x2: Any, axis: int | None = None) -> Tensor:
+    if axis is not None:
+        return concatenate([x1, x2], axis)
+    return concatenate([reshape(_tensor(x, [x1, x2]), [-1]) for x in (x1, x2)], 0)
+
+
+def _blocks(last: str, first: str) -> Operation:
+    def apply(x: Tensor, block_size: int, data_format: str = "channels_last") -> Tensor:
+        pattern = last if data_format == "channels_last" else first
+        return _rearrange(x, pattern, p=block_size, q=block_size)
+
+    return apply
+
+
 def _tile(x: Tensor, repeats: Any) -> Tensor:
     return tile(x, [repeats] if isinstance(repeats, int) else list(repeats))
 
@@ -403,7 +456,7 @@ def _broadcast_to(x: Any, shape: Any) -> Tensor:
 
 def _rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
     source, _, target = pattern.partition("->")
-    before, after = _groups(source), _groups(target)
+    before, after = axis_groups(source), axis_groups(target)
     known: dict[str, Any] = dict(axes_lengths)
     for axis, group in enumerate(before):
         unknown = [name for name in group if name not in known]
@@ -563,6 +616,19 @@ def _tensordot(x1: Any, x2: Any, axes: Any = 2) -> Tensor:
     gone = {letters[a % first] for a in left}
     output = [item for item in [*letters, *others] if item not in gone]
     return einsum(f"{''.join(letters)},{''.join(others)}->{''.join(output)}", x1, x2)
+
+
+def _inner(x1: Any, x2: Any) -> Tensor:
+    if len(shape_of(x1)) == 0 or len(shape_of(x2)) == 0:
+        return elementwise("Mul", x1, x2)
+    return _tensordot(x1, x2, ([-1], [-1]))
+
+
+def _select(condlist: list[Any], choicelist: list[Any], default: Any = 0) -> Tensor:
+    result = default
+    for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
+        result = where(condition, choice, result)
+    return result
 
 
 def _outer(x1: Any, x2: Any) -> Tensor:
@@ -771,13 +837,19 @@ OPERATIONS: dict[str, Operation] = {
     }.items()},
     "all": _all,
     "any": _any,
+    "append": _append,
+    "arctan2": _arctan2,
     "argmax": _arg("ArgMax"),
     "argmin": _arg("ArgMin"),
     "argsort": lambda x, axis=-1: _sorted(x, axis)[1],
+    "array_split": _array_split,
     "average": _average,
     "average_pool": _pool("AveragePool"),
     "batch_normalization": _batch_normalization,
+    "bitwise_invert": _bitwise_not,
+    "bitwise_not": _bitwise_not,
     "broadcast_to": _broadcast_to,
+    "cbrt": _cbrt,
     "cast": _cast,
     "clip": _clip,
     "concatenate": lambda xs, axis=0: concatenate(xs, axis),
@@ -787,6 +859,9 @@ OPERATIONS: dict[str, Operation] = {
     "count_nonzero": _count_nonzero,
     "cumsum": _cumsum,
     "deg2rad": lambda x: x * (math.pi / 180),
+    "depth_to_space": _blocks(
+        "n h w (p q c) -> n (h p) (w q) c", "n (c p q) h w -> n c (h p) (w q)"
+    ),
     "depthwise_conv": _depthwise_conv,
     "diff": _diff,
     "divide": divide,
@@ -794,20 +869,28 @@ OPERATIONS: dict[str, Operation] = {
     "dot": _dot,
     "dot_product_attention": _dot_product_attention,
     "einsum": einsum,
+    "erfc": lambda x: 1.0 - unary("Erf", x),
     "exp2": lambda x: unary("Exp", x * math.log(2)),
     "expand_dims": expand_dims,
     "expm1": activations.expm1,
+    "fabs": lambda x: unary("Abs", x),
     "flip": _flip,
+    "fliplr": lambda x: flip(x, 1),
+    "flipud": lambda x: flip(x, 0),
     "floor_divide": _floor_divide,
     "full_like": lambda x, fill_value, dtype=None: _filled(x, fill_value, dtype),
     "get_item": _get_item,
     "heaviside": _heaviside,
+    "hstack": _hstack,
     "hypot": lambda x1, x2: unary("Sqrt", _square(_tensor(x1, [x2])) + _square(_tensor(x2, [x1]))),
     "image.resize": _resize,
+    "inner": _inner,
     "isclose": _isclose,
     "isfinite": _isfinite,
     "isinf": _isinf,
     "isnan": _isnan,
+    "isneginf": lambda x: equal(x, -math.inf),
+    "isposinf": lambda x: equal(x, math.inf),
     "layer_normalization": _layer_normalization,
     "log10": lambda x: unary("Log", x) / math.log(10),
     "log1p": activations.log1p,
@@ -845,9 +928,14 @@ OPERATIONS: dict[str, Operation] = {
     "roll": _roll,
     "round": _round,
     "rsqrt": lambda x: 1.0 / unary("Sqrt", x),
+    "select": _select,
     "separable_conv": _separable_conv,
+    "sinc": _sinc,
     "slice": _slice,
     "sort": lambda x, axis=-1: _sorted(x, axis)[0],
+    "space_to_depth": _blocks(
+        "n (h p) (w q) c -> n h w (p q c)", "n c (h p) (w q) -> n (c p q) h w"
+    ),
     "split": _split,
     "square": _square,
     "squeeze": squeeze,
@@ -867,6 +955,7 @@ OPERATIONS: dict[str, Operation] = {
     "trunc": lambda x: unary("Floor", unary("Abs", x)) * elementwise("Sign", x),
     "unstack": _unstack,
     "var": variance,
+    "vstack": _vstack,
     "where": _where,
     "zeros_like": lambda x, dtype=None: _filled(x, 0, dtype),
 }  # fmt: skip

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from plait import activations, layers
 from plait.graph import tree
+from plait.graph.tensor import Shape
 from plait.layers.recurrent_cell import RecurrentCell
 from plait.layers.stacked_cells import initial_state, output_size
 from plait.saving.onnx.activations import activate
@@ -32,7 +33,7 @@ from plait.saving.onnx.arrays import (
 from plait.saving.onnx.converters import call
 from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import Tensor, cast, constant, where, wide
-from plait.saving.onnx.writer import tensor_type
+from plait.saving.onnx.writer import tensor_type, value
 
 _ONNX_ACTIVATIONS = {
     activations.tanh: "Tanh",
@@ -136,32 +137,27 @@ class _Loop(NamedTuple):
         flat = tree.flatten(states)
         project, step = _steps_of(cell)
         scanned = [project(sequence), *([] if keep is None else [keep])]
-        names = [writer.name("/".join([*writer.path, name])) for name in ("scan",)]
+        name = writer.name("/".join([*writer.path, "steps"]))
 
-        def parameter(like: Tensor, shape: Any) -> Tensor:
-            made = ir.Value(
-                name=writer.name(f"{names[0]}/in"),
-                shape=ir.Shape(shape),
-                type=tensor_type(like.dtype),
-            )
-            return Tensor(writer, made, shape, like.dtype)
+        def parameter(shape: Shape, dtype: str) -> Tensor:
+            source = value(writer.name(f"{name}/given"), dtype, shape)
+            return Tensor(writer, source, shape, dtype)
 
-        old = [parameter(state, state.shape) for state in flat]
-        now = [parameter(item, item.shape[1:]) for item in scanned]
+        old = [parameter(state.shape, state.dtype) for state in flat]
+        now = [parameter(item.shape[1:], item.dtype) for item in scanned]
         with writer.body() as nodes:
             output, new = step(now[0], tree.pack(states, old))
             fresh = tree.flatten(new)
             if keep is not None:
-                kept = now[1]
-                fresh = [_held(kept, n, o) for n, o in zip(fresh, old, strict=True)]
+                fresh = [_held(now[1], n, o) for n, o in zip(fresh, old, strict=True)]
                 if not self.zero_masked:
-                    output = _held(kept, output, _first_of(tree.pack(states, fresh)))
-            ends = [_own_output(tensor) for tensor in [*fresh, output]]
-        body = ir.Graph(
-            [tensor.source for tensor in [*old, *now]], ends, nodes=nodes, name=names[0]
-        )
+                    output = _held(now[1], output, _first_of(tree.pack(states, fresh)))
+            # Copies: a body may not return what it is given, nor the same value twice.
+            ends = [writer.add("Identity", tensor.value) for tensor in [*fresh, output]]
         for end, tensor in zip(ends, [*fresh, output], strict=True):
             end.type, end.shape = tensor_type(tensor.dtype), ir.Shape(tensor.shape)
+        given = [tensor.source for tensor in [*old, *now]]
+        body = ir.Graph(given, ends, nodes=nodes, name=name)
         direction = int(self.reverse)
         made = writer.add(
             "Scan",
@@ -179,11 +175,6 @@ class _Loop(NamedTuple):
         ]
         shape = (sequence.shape[0], *output.shape)
         return Tensor(writer, made[-1], shape, output.dtype), tree.pack(states, last)
-
-
-def _own_output(tensor: Tensor) -> ir.Value:
-    """Return a value that this body makes: a graph cannot return what it is given."""
-    return tensor.writer.add("Identity", tensor.value)
 
 
 def _held(kept: Tensor, new: Tensor, old: Tensor) -> Tensor:

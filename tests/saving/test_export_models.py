@@ -127,6 +127,13 @@ def test_inputs_and_outputs_have_the_models_names_and_open_sizes(tmp_path):
             np.testing.assert_allclose(result[name], array, rtol=1e-5, atol=1e-6)
 
 
+def test_files_name_no_folder_of_this_machine(tmp_path):
+    x = plait.Input((4,))
+    model = plait.Model(x, layers.Dense(2)(x))
+    for ending in ("onnx", "stablehlo"):
+        assert b".py" not in model.export(tmp_path / f"m.{ending}").read_bytes()
+
+
 def test_two_open_axes_that_must_agree_share_a_symbol_in_stablehlo(tmp_path):
     a, b = plait.Input((None, 3), name="a"), plait.Input((None, 3), name="b")
     model = plait.Model([a, b], layers.Add()([a, b]))

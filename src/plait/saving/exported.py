@@ -123,7 +123,8 @@ def load_exported(path: str | os.PathLike[str]) -> ExportedModel:
     An ``.onnx`` file of any origin is run by onnxruntime, which has to be installed
     (``pip install 'plait[onnx]'``); a ``.stablehlo`` file by JAX. Neither needs the layers that the
     model was made of. Nothing that the file names is imported or opened, and it may call no code
-    from outside.
+    from outside. A ``.stablehlo`` file is a program that XLA compiles: damage to it is noticed,
+    but one forged with care may keep XLA busy for ever, so take those from whom you trust.
 
     Args:
         path: the file.
@@ -200,7 +201,7 @@ def _read_onnx(path: pathlib.Path, contents: bytes) -> ExportedModel:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
-            contents, options, providers=["CPUExecutionProvider"]
+            contents, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
     except Exception as error:
         raise damaged(path, error) from error

@@ -6,6 +6,7 @@ then the lengths of both and eight bytes that say what the file is.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -16,6 +17,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax import export
+from jaxlib.mlir import ir
+from jaxlib.mlir.dialects import stablehlo
+from jaxlib.mlir.passmanager import PassManager
 
 from plait import kernels
 from plait.core.calling import apply
@@ -78,12 +82,14 @@ def stablehlo_bytes(model: Any) -> bytes:
             f"{model.describe()} cannot be exported to StableHLO: {first}",
             fix="give the sizes that are None in Input(shape=...)",
         ) from errors[0]
-    unknown = sorted(set(_calls(made.mlir_module_serialized)) - _CALLS)
+    module = _module(made.mlir_module_serialized)
+    unknown = sorted(set(_calls(module)) - _CALLS)
     if unknown:
         raise ExportError(
             f"{model.describe()} cannot be exported to StableHLO: it calls {', '.join(unknown)}, "
             "which other programs do not have."
         )
+    made = dataclasses.replace(made, mlir_module_serialized=_without_locations(module))
     payload = bytes(made.serialize())
     described = {
         "version": 1,
@@ -132,14 +138,15 @@ def _symbol(index: int, axis: int, shared: bool) -> str:
     return f"d{axis}" if shared else f"d{axis}_{index}"
 
 
-def _calls(module: bytes) -> Iterator[str]:
-    """Yield what a serialized module calls outside itself."""
-    from jaxlib.mlir import ir
-    from jaxlib.mlir.dialects import stablehlo
-
+def _module(serialized: bytes) -> ir.Module:
     context = ir.Context()
     stablehlo.register_dialect(context)
-    stack = [stablehlo.deserialize_portable_artifact(context, module).operation]
+    return stablehlo.deserialize_portable_artifact(context, serialized)
+
+
+def _calls(module: ir.Module) -> Iterator[str]:
+    """Yield what a module calls outside itself."""
+    stack = [module.operation]
     while stack:
         operation = stack.pop()
         if operation.name == "stablehlo.custom_call":
@@ -147,6 +154,15 @@ def _calls(module: bytes) -> Iterator[str]:
         for region in operation.regions:
             for block in region.blocks:
                 stack.extend(inner.operation for inner in block.operations)
+
+
+def _without_locations(module: ir.Module) -> bytes:
+    """Serialize a module without the lines it came from, which name folders of this machine."""
+    with module.context:
+        PassManager.parse("builtin.module(strip-debuginfo)").run(module.operation)
+    month = stablehlo.StablehloCompatibilityRequirement.WEEK_4  # as jax.export has it
+    version = stablehlo.get_version_from_compatibility_requirement(month)
+    return stablehlo.serialize_portable_artifact(module, version)
 
 
 def read_stablehlo(
@@ -164,7 +180,7 @@ def read_stablehlo(
             for items in (described["inputs"], described["outputs"])
         )
         made = export.deserialize(bytearray(payload))
-        unknown = sorted(set(_calls(made.mlir_module_serialized)) - _CALLS)
+        unknown = sorted(set(_calls(_module(made.mlir_module_serialized))) - _CALLS)
         fits = (len(made.in_avals), len(made.out_avals)) == (len(inputs), len(outputs))
     except Exception as error:
         raise damaged(path, error) from error

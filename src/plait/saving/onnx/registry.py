@@ -10,29 +10,14 @@ from plait.errors import ExportError
 
 Converter = Callable[..., Any]
 
+_DESCRIPTORS = (property, classmethod, staticmethod)
+
 CONVERTERS: dict[type[Layer], Converter] = {}
 MASKS: dict[type[Layer], Converter] = {}
 
-_HARMLESS = frozenset(
+_DESCRIBING = frozenset(
     [
         "__init__",
-        "__doc__",
-        "__module__",
-        "__qualname__",
-        "__annotations__",
-        "__dict__",
-        "__weakref__",
-        "__parameters__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__orig_bases__",
-        "__abstractmethods__",
-        "_abc_impl",
-        "_call_parameters",
-        "_call_signature",
-        "_auto_name",
-        "_configurable",
-        "call_advice",
         "build",
         "get_config",
         "from_config",
@@ -42,12 +27,9 @@ _HARMLESS = frozenset(
         "compute_output_spec",
         "compute_mask",
         "regularization_losses",
-        "losses",
-        "supports_masking",
-        "warns_of_lost_masks",
-        "rank",
     ]
 )
+"""Methods that make and describe a layer; all others may be part of what it computes."""
 
 
 def onnx_converter(cls: type[Layer]) -> Callable[[Converter], Converter]:
@@ -92,12 +74,12 @@ def converter_of(layer: Layer) -> Converter | None:
     mro = type(layer).__mro__
     for place, cls in enumerate(mro):
         if cls in CONVERTERS:
-            changed = {
-                name
+            changed = any(
+                (callable(value) or isinstance(value, _DESCRIPTORS)) and hasattr(cls, name)
                 for derived in mro[:place]
-                for name in vars(derived)
-                if name not in _HARMLESS and hasattr(cls, name)
-            }
+                for name, value in vars(derived).items()
+                if name not in _DESCRIBING
+            )
             return None if changed else CONVERTERS[cls]
     return None
 

@@ -215,6 +215,12 @@ def test_inputs_are_given_in_order_or_by_name_and_checked(files, ending):
     assert "m." in repr(loaded)
 
 
+def test_one_input_is_given_as_an_array_a_list_of_it_or_written_out(tmp_path):
+    loaded = load_exported(model_of(layers.Rescaling(2.0)).export(tmp_path / "m.stablehlo"))
+    for value in (np.ones((1, 4)), [np.ones((1, 4))], [[1, 1, 1, 1]], {"x": np.ones((1, 4))}):
+        assert loaded(value).tolist() == [[2.0, 2.0, 2.0, 2.0]]
+
+
 @pytest.mark.parametrize("ending", ["onnx", "stablehlo"])
 def test_a_file_that_is_none_or_damaged_is_one_clear_error(files, ending, tmp_path):
     whole = files[ending].read_bytes()

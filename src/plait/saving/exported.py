@@ -61,16 +61,11 @@ class ExportedModel:
         Raises:
             DataError: an input is missing, unknown, or of another shape.
         """
-        if len(arrays) == 1 and isinstance(arrays[0], list | tuple | Mapping):
-            (first,) = arrays
-            arrays, named = (
-                ((), {**first, **named})
-                if isinstance(first, Mapping)
-                else (
-                    tuple(first),
-                    named,
-                )
-            )
+        first = arrays[0] if len(arrays) == 1 else None
+        if isinstance(first, Mapping):
+            arrays, named = (), {**first, **named}
+        elif isinstance(first, list | tuple) and (len(self.inputs) > 1 or _is_listed(first)):
+            arrays = tuple(first)
         values = self._matched(arrays, named)
         results = [np.asarray(result) for result in self._run(values)]
         if len(results) == 1:
@@ -101,6 +96,11 @@ class ExportedModel:
             return ", ".join(f"{name} {shape} {dtype}" for name, shape, dtype in specs)
 
         return f"<ExportedModel {self.path.name}: {listed(self.inputs)} -> {listed(self.outputs)}>"
+
+
+def _is_listed(value: Sequence[Any]) -> bool:
+    """Return whether a list holds one array, and is not an array written out."""
+    return len(value) == 1 and hasattr(value[0], "shape")
 
 
 def _fitted(spec: ExportedSpec, value: Any) -> np.ndarray:

@@ -1,12 +1,12 @@
 """Kill training runs at random moments, let them go on, and compare bit for bit.
 
-    python tests/saving/kill_many.py 100 [--seed 0]
+    python tests/saving/kill_many.py 100 [--seed 0] [--runs stack residual "two inputs" resnet20]
 
-Each round trains a network with dropout and batch normalization on scikit-learn's digits, with
-validation, shuffling, early stopping, a falling learning rate and a table of logs. A process that
-trains gets SIGKILL at a random moment, a new one goes on, and so on, until one finishes. Its
-weights, optimizer state, history and table are to be those of a run that nobody killed.
-Checkpoints are written all the time, so that many kills come during a write.
+Each round trains a network, by default one with dropout and batch normalization on scikit-learn's
+digits, with validation, shuffling, early stopping, a falling learning rate and a table of logs. A
+process that trains gets SIGKILL at a random moment, a new one goes on, and so on, until one
+finishes. Its weights, optimizer state, history and table are to be those of a run that nobody
+killed. Checkpoints are written all the time, so that many kills come during a write.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from jax._src import xla_bridge
 from sklearn.datasets import load_digits
 
 import plait
-from plait import callbacks, layers
+from plait import callbacks, datasets, demo, layers
 from plait.saving import Checkpoints
 
 EPOCHS = 20
@@ -66,17 +66,8 @@ def endless(x, y):
             yield x[start : start + 32], y[start : start + 32]
 
 
-DATA = {
-    "arrays": lambda x, y: {"x": x, "y": y},
-    "short epochs": lambda x, y: {"x": x, "y": y, "steps_per_epoch": 8},
-    "data set": lambda x, y: {"x": Digits(x, y)},
-    "generator": lambda x, y: {"x": endless(x, y), "steps_per_epoch": 11},
-}
-
-
-def train(kind, folder, checkpoints, began):
-    """Train in this process, and leave what came of it in a folder."""
-    plait.utils.set_random_seed(3)
+def digits_run(given):
+    """Return a small network and what to train it on, given as in `given(x, y)`."""
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype("float32")
     model = plait.Sequential(
@@ -90,17 +81,66 @@ def train(kind, folder, checkpoints, began):
     )
     optimizer = plait.optimizers.Adam(0.03)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    more = {"epochs": EPOCHS, "validation_data": (x[500:700], y[500:700])}
+    return model, given(x[:500], y[:500]) | more
+
+
+def network_run(model, data, count, loss="sparse_categorical_crossentropy"):
+    (x, y), (x_test, y_test) = data
+
+    def part(arrays, count):
+        if isinstance(arrays, dict):
+            return {name: array[:count] for name, array in arrays.items()}
+        return arrays[:count]
+
+    model.compile("adam", loss, metrics=["accuracy"])
+    test = part(x_test, 64), part(y_test, 64)
+    return model, {"x": part(x, count), "y": part(y, count), "epochs": 3, "validation_data": test}
+
+
+def tiled():
+    (x, y), (x_test, y_test) = datasets.load_digits()
+    return (demo.digit_tiles(x), y), (demo.digit_tiles(x_test), y_test)
+
+
+def resnet20():
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
+    from resnet20 import make_resnet, small
+
+    (x, y), (x_test, y_test) = datasets.load_mnist_sample()
+    model = plait.Sequential([make_resnet((16, 16, 1), 10), layers.Softmax()])
+    return network_run(model, ((small(x), y), (small(x_test), y_test)), 320)
+
+
+RUNS = {
+    "arrays": lambda: digits_run(lambda x, y: {"x": x, "y": y}),
+    "short epochs": lambda: digits_run(lambda x, y: {"x": x, "y": y, "steps_per_epoch": 8}),
+    "data set": lambda: digits_run(lambda x, y: {"x": Digits(x, y)}),
+    "generator": lambda: digits_run(lambda x, y: {"x": endless(x, y), "steps_per_epoch": 11}),
+    "stack": lambda: network_run(demo.sequential(), datasets.load_mnist_sample(), 4000),
+    "residual": lambda: network_run(demo.residual(), tiled(), 320),
+    "two inputs": lambda: network_run(
+        demo.two_inputs(), datasets.load_photos_and_texts(640, 64), 640, "binary_crossentropy"
+    ),
+    "resnet20": resnet20,
+}
+DIGITS = [*RUNS][:4]
+
+
+def train(kind, folder, checkpoints, began):
+    """Train in this process, and leave what came of it in a folder."""
+    plait.utils.set_random_seed(3)
+    model, given = RUNS[kind]()
+    start = model.get_weights()
+    model.fit(**given | {"epochs": 1}, verbose=0)  # compiles
+    plait.utils.set_random_seed(3)
+    model.set_weights(start)
+    os.write(began, b".")
     stop = callbacks.EarlyStopping(patience=5, restore_best_weights=True)
     slower = callbacks.ReduceLROnPlateau(patience=2, min_delta=0.01)
     table = callbacks.CSVLogger(folder / "log.csv")
-    given = {"epochs": EPOCHS, "validation_data": (x[500:700], y[500:700]), "verbose": 0}
-    model.fit(**DATA[kind](x[:500], y[:500]), **given | {"epochs": 1})  # compiles
-    os.write(began, b".")
     history = model.fit(
-        **DATA[kind](x[:500], y[:500]),
-        **given,
-        callbacks=[stop, slower, table],
-        resume=checkpoints,
+        **RUNS[kind]()[1], verbose=0, callbacks=[stop, slower, table], resume=checkpoints
     )
     variables = [*model.variables, *model.optimizer.variables]
     values = {str(index): variable.numpy() for index, variable in enumerate(variables)}
@@ -198,8 +238,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("count", type=int, nargs="?", default=20)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--data", nargs="*", choices=[*DATA], default=[*DATA])
+    parser.add_argument("--runs", nargs="*", choices=[*RUNS], default=DIGITS)
     given = parser.parse_args()
-    counted = main(given.count, given.seed, given.data)
+    counted = main(given.count, given.seed, given.runs)
     print(", ".join(f"{number} {what}" for what, number in counted.items()))
     sys.exit(bool(counted["rounds that differ"]) or not counted["kills"])

@@ -102,7 +102,7 @@ def test_killed_anywhere():
     script = pathlib.Path(__file__).with_name("kill_many.py")
     package = pathlib.Path(plait.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, str(script), "3", "--seed", "1", "--data", "arrays"],
+        [sys.executable, str(script), "3", "--seed", "1", "--runs", "arrays"],
         env={**os.environ, "PYTHONPATH": str(package)},
         capture_output=True,
         text=True,

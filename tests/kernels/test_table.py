@@ -75,11 +75,14 @@ def test_symbolic_sizes_go_to_xla():
 
 
 def test_what_loops_well():
-    def step(x, w):
+    def forward(x, w):
         return jax.lax.scan(lambda c, _: (c + kernels.conv(x, w).sum(), None), 0.0, None, 3)[0]
 
+    step = jax.grad(forward, 1)
     x, w = image(1, 5, 5, 2), image(3, 3, 2, 4)
     assert kernels.loops_well(jax.make_jaxpr(lambda x: x @ x)(image(2, 2)))
+    with kernels.using("xla"):
+        assert kernels.loops_well(jax.make_jaxpr(lambda *a: forward(*a))(x, w))
     assert kernels.loops_well(jax.make_jaxpr(step)(x, w)) is (kernels.native().library is not None)
     with kernels.using("xla"):
         assert not kernels.loops_well(jax.make_jaxpr(lambda *a: step(*a))(x, w))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from plait import kernels
 from plait.core import calling, random
 from plait.core.infer import infer
 from plait.core.scope import Scope
@@ -104,13 +105,13 @@ class Engine:
         block = single(batch)
         self.prepare(kind, block)
         step = self._step(kind, block)
-        return batches_in_a_block(step, most) if suits_loops(step) else 1
+        return batches_in_a_block(step, most) if kernels.loops_well(step.jaxpr) else 1
 
     def steps_a_call(self, kind: str, block: Block) -> int:
         """Return how many steps the next call should run: as many as take a tenth of a second."""
         if block.batches == 1 or self._chosen is not None:
             return block.batches
-        program = self._programs.get((kind, _types(block.data)))
+        program = self._programs.get((kind, _types(block.data), kernels.chosen()))
         if program is None or program.seconds is None:
             return 1
         return max(int(_SECONDS_A_CALL / max(program.seconds, 1e-7)), 1)
@@ -160,7 +161,7 @@ class Engine:
         """
         if not isinstance(x, np.ndarray) or structure_version() != self._version:
             return None
-        program = self._again.get((x.shape, x.dtype))
+        program = self._again.get((x.shape, x.dtype, kernels.chosen()))
         if program is None or x.shape[0] > largest:
             return None
         arguments = program.arguments(self.state.values(), [x[None]])
@@ -195,7 +196,7 @@ class Engine:
     def _note_again(self, block: Block, program: Program) -> None:
         x, _, _ = block.data
         if isinstance(x, np.ndarray):
-            self._again[x.shape[1:], x.dtype] = program
+            self._again[x.shape[1:], x.dtype, kernels.chosen()] = program
 
     def _run_eagerly(self, kind: str, block: Block) -> Any:
         values = dict(zip(self.state.variables, self.state.values(), strict=True))
@@ -317,7 +318,7 @@ class Engine:
     def _step(self, kind: str, block: Block) -> Step:
         """Return the traced step for batches like those of a block."""
         structure, types = _types(block.data)
-        key = kind, structure, tuple((shape[1:], dtype) for shape, dtype in types)
+        key = kind, structure, tuple((shape[1:], dtype) for shape, dtype in types), kernels.chosen()
         if key not in self._steps:
             state = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in self.state.variables]
             batch = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in key[2]]
@@ -327,7 +328,7 @@ class Engine:
         return self._steps[key]
 
     def _program(self, kind: str, block: Block) -> Program:
-        key = kind, _types(block.data)
+        key = kind, _types(block.data), kernels.chosen()
         if key not in self._programs:
             self._programs[key] = Program(
                 self._step(kind, block),

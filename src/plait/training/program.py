@@ -82,24 +82,6 @@ def _used(jaxpr: Any) -> Iterator[Any]:
     yield from jaxpr.outvars
 
 
-def subjaxprs(equation: Any) -> Iterator[Any]:
-    """Yield the jaxprs within an equation."""
-    for value in equation.params.values():
-        for item in value if isinstance(value, list | tuple) else (value,):
-            inner = getattr(item, "jaxpr", item)
-            if hasattr(inner, "eqns"):
-                yield inner
-
-
-def equations(jaxpr: Any) -> Iterator[Any]:
-    """Yield every equation, those within others too."""
-    pending = [jaxpr]
-    while pending:
-        for equation in pending.pop().eqns:
-            yield equation
-            pending.extend(subjaxprs(equation))
-
-
 class Program:
     """A compiled call that runs some steps over a block of batches.
 
@@ -218,28 +200,3 @@ def batches_in_a_block(step: Step, most: int) -> int:
     fitting = max(min(_BLOCK_BYTES // max(given, returned, 1), _MOST_BATCHES), 1)
     wanted = next((size for size in (16, 256) if size >= most), _MOST_BATCHES)
     return min(wanted, 1 << (fitting.bit_length() - 1)) if most > 1 else 1
-
-
-def suits_loops(step: Step) -> bool:
-    """Return whether the device runs this step in a loop as fast as alone.
-
-    XLA for CPUs rewrites convolutions into the one form that its kernels know, but not those
-    within a loop: gradients of convolutions are 10 to 90 times slower there.
-    """
-    if jax.default_backend() != "cpu":
-        return True
-    return all(
-        _is_plain_convolution(equation)
-        for equation in equations(step.jaxpr.jaxpr)
-        if equation.primitive.name == "conv_general_dilated"
-    )
-
-
-def _is_plain_convolution(equation: Any) -> bool:
-    """Return whether it is channels last, in and out, and not the gradient of another."""
-    numbers = equation.params["dimension_numbers"]
-    rank = len(numbers.lhs_spec)
-    inner = tuple(range(1, rank - 1))
-    image, kernel = (0, rank - 1, *inner), (rank - 1, rank - 2, *range(rank - 2))
-    dilated = any(size != 1 for size in equation.params["lhs_dilation"])
-    return not dilated and numbers == (image, kernel, image)

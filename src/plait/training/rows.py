@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from plait.training.program import Step, subjaxprs
+from jax.extend.core import jaxprs_in_params
+
+from plait.kernels.trilinear import OUTPUT, conv_p
+from plait.training.program import Step
 
 _ELEMENTWISE = """
     abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp
@@ -110,7 +113,7 @@ class _Walk:
         given = self._axes(small.invars, large.invars)
         got = self._axes(small.outvars, large.outvars)
         if all(axis is None for axis in given):
-            inner = any(True for _ in subjaxprs(small))
+            inner = bool(list(jaxprs_in_params(small.params)))
             if not inner and name not in _SAME_FOR_EVERY_SIZE and any(a is not None for a in got):
                 raise _Mixes  # As random numbers: the size decides what the values are.
             if not inner and not _same_parameters(small, large) and all(a is None for a in got):
@@ -256,6 +259,12 @@ def _convolution(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> N
     walk._require(got[0] == numbers.out_spec[0] and small.params["batch_group_count"] == 1)
 
 
+def _native_convolution(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> None:
+    images = [given[0], given[1]]
+    kernel = images.pop(small.params["wanted"].role == OUTPUT)
+    walk._require(kernel is None and images == [0] and got == [0])
+
+
 def _gather(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> None:
     operand, indices = given
     numbers, result = small.params["dimension_numbers"], got[0]
@@ -324,6 +333,7 @@ _RULES: dict[str, _Rule] = {
     "reduce_window_min": _window,
     "reduce_window_sum": _window,
     "conv_general_dilated": _convolution,
+    conv_p.name: _native_convolution,
     "gather": _gather,
     "scan": _scan,
     "cond": _conditional,

@@ -31,7 +31,6 @@ from plait.training.program import (
     Step,
     batches_in_a_block,
     in_background,
-    suits_loops,
     trace,
 )
 from plait.training.rows import are_independent

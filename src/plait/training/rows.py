@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from jax.extend.core import jaxprs_in_params
 
 from plait.kernels.trilinear import OUTPUT, conv_p
@@ -91,25 +90,32 @@ class _Walk:
                 raise _Mixes
         if len(small.eqns) != len(large.eqns):
             raise _Mixes
+        partners: dict[int, int] = {}
+        self._pair(partners, [*small.constvars, *small.invars], [*large.constvars, *large.invars])
         for one, other in zip(small.eqns, large.eqns, strict=True):
+            self._require_partners(partners, one.invars, other.invars)
             self._check(one, other)
-        self._same_literals(small.outvars, large.outvars)
+            self._pair(partners, one.outvars, other.outvars)
+        self._require_partners(partners, small.outvars, large.outvars)
         return self._axes(small.outvars, large.outvars)
+
+    def _pair(self, partners: dict[int, int], small: Any, large: Any) -> None:
+        partners.update((id(one), id(other)) for one, other in zip(small, large, strict=True))
+
+    def _require_partners(self, partners: dict[int, int], small: Any, large: Any) -> None:
+        for one, other in zip(small, large, strict=True):
+            first, second = getattr(one, "val", None), getattr(other, "val", None)
+            if first is None and second is None:
+                self._require(partners.get(id(one)) == id(other))
+            else:  # Numbers may not be made of the size of the batch.
+                self._require(np.array_equal(np.asarray(first), np.asarray(second)))
 
     def _axes(self, small: Any, large: Any) -> list[int | None]:
         return [self.axis(m.aval, n.aval) for m, n in zip(small, large, strict=True)]
 
-    def _same_literals(self, small: Any, large: Any) -> None:
-        for one, other in zip(small, large, strict=True):
-            first, second = getattr(one, "val", None), getattr(other, "val", None)
-            if not np.array_equal(np.asarray(first), np.asarray(second)):
-                raise _Mixes  # A number that is made of the size of the batch.
-
     def _check(self, small: Any, large: Any) -> None:
         name = small.primitive.name
-        if name != large.primitive.name or len(small.invars) != len(large.invars):
-            raise _Mixes
-        self._same_literals(small.invars, large.invars)
+        self._require(name == large.primitive.name)
         given = self._axes(small.invars, large.invars)
         got = self._axes(small.outvars, large.outvars)
         if all(axis is None for axis in given):

@@ -11,6 +11,7 @@ from plait.core.variable import Variable
 
 if TYPE_CHECKING:
     from plait.core.layer import Layer
+    from plait.core.registry import Configurable
 
 _versions = itertools.count(1)
 _version = 0
@@ -21,11 +22,16 @@ def structure_version() -> int:
     return _version
 
 
-def mark_changed(layer: Layer) -> None:
-    """Note that an attribute of a layer was set: what was compiled for it may not fit now."""
+def mark_changed(thing: Layer | Configurable) -> None:
+    """Note that an attribute of a layer or an optimizer was set: compiled steps may not fit now."""
     global _version
     _version = next(_versions)
-    object.__setattr__(layer, "_changes", layer.__dict__.get("_changes", 0) + 1)
+    object.__setattr__(thing, "_changes", changes(thing) + 1)
+
+
+def changes(thing: Layer | Configurable) -> int:
+    """Return how often attributes of a layer or an optimizer were set."""
+    return int(thing.__dict__.get("_changes", 0))
 
 
 def contained(prefix: str, container: Any) -> Iterator[tuple[str, Layer | Variable]]:
@@ -110,4 +116,4 @@ def _trained_layers(layer: Layer) -> set[int]:
 
 def signature(layer: Layer) -> tuple[tuple[int, int], ...]:
     """Return a value that changes when the layer or one within it is changed."""
-    return tuple((id(current), current.__dict__.get("_changes", 0)) for _, current in walk(layer))
+    return tuple((id(current), changes(current)) for _, current in walk(layer))

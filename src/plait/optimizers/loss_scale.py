@@ -63,7 +63,7 @@ class LossScaleOptimizer(Optimizer):
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         self.inner_optimizer.learning_rate = value
-        self._compiled = None
+        self._change()
 
     @property
     def iterations(self) -> Any:
@@ -122,7 +122,7 @@ class LossScaleOptimizer(Optimizer):
     ) -> None:
         """Let variables be without the weight decay of the inner optimizer."""
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
-        self._compiled = None
+        self._change()
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments as plain data."""

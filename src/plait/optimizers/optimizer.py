@@ -16,6 +16,7 @@ import numpy as np
 from plait.core.naming import auto_name, snake_case
 from plait.core.scope import current_scope
 from plait.core.variable import Variable
+from plait.core.walk import mark_changed
 from plait.errors import ArgumentTypeError, ConfigError, DataError, NotBuiltError, ShapeError
 from plait.optimizers import arguments
 from plait.optimizers.arguments import Options
@@ -25,6 +26,9 @@ from plait.optimizers.pure import Arrays, PureOptimizer
 
 class Optimizer(PureOptimizer):
     """Change variables against their gradients.
+
+    Its arguments are attributes, and can be set in the middle of training; a learning rate that is
+    a number counts at once, for any other the next step compiles anew.
 
     A subclass implements `transformation`. The state is a set of variables named by path: the
     momentum of ``dense/kernel`` is ``slots["dense/kernel/momentum"]``, so it stays with its kernel
@@ -98,6 +102,7 @@ class Optimizer(PureOptimizer):
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.built = False
+        self._is_stale = False
         self.slots: dict[str, Variable] = {}
         self._optimized: dict[str, Variable] = {}
         self._set_aside: WeakKeyDictionary[Variable, dict[str, Variable]] = WeakKeyDictionary()
@@ -132,7 +137,7 @@ class Optimizer(PureOptimizer):
     def learning_rate(self, value: Any) -> None:
         if callable(value):
             self._captured["learning_rate"] = self._learning_rate = value
-            self._compiled = None
+            self._change()
         elif isinstance(self._learning_rate, Variable):
             self._learning_rate.assign(arguments.number(self, value))
         else:
@@ -190,7 +195,7 @@ class Optimizer(PureOptimizer):
             variables: by path; or a sequence, whose own paths count (made unique by position).
         """
         named = arguments.by_path(variables)
-        if self.built and named == self._optimized:
+        if self.built and not self._is_stale and named == self._optimized:
             return
         specs = self._slot_specs(named)
         kept = {
@@ -203,6 +208,7 @@ class Optimizer(PureOptimizer):
         slots = kept | fresh
         self.slots = {name: slots[name] for name in specs}
         self._optimized, self.built, self._compiled = named, True, None
+        self._is_stale = False
 
     def _moved_slots(self, variables: Mapping[str, Variable]) -> dict[str, Variable]:
         """Return the slots by the paths that their variables have now."""
@@ -276,6 +282,8 @@ class Optimizer(PureOptimizer):
                 f"optimizer '{self.name}' has gradients but knows no variables yet.",
                 fix="optimizer.build(model.trainable_variables), or pass them to apply",
             )
+        if self._is_stale and current_scope() is None:
+            self.build(self._optimized)
         given = self._pair(grads, trainable_variables)
         paths = self._optimized if self.use_ema else given
         params, state = {path: self._optimized[path] for path in paths}, self.state
@@ -383,7 +391,7 @@ class Optimizer(PureOptimizer):
         names = list(var_names or ())
         pattern = re.compile("|".join(names)) if names else None
         self._undecayed = (set(var_list or ()), pattern)
-        self._compiled = None
+        self._change()
 
     def is_decayed(self, path: str) -> bool:
         """Return whether weight decay is for the variable at `path`."""
@@ -411,7 +419,12 @@ class Optimizer(PureOptimizer):
         known = name in self._captured or name in Options.__annotations__
         if known and name != "learning_rate" and self.__dict__.get("_constructed"):
             self._captured[name] = value
-            self._compiled = None
+            self._change()
+
+    def _change(self) -> None:
+        """Let what was compiled go, and the next `build` see which slots there are now."""
+        self._compiled, self._is_stale = None, True
+        mark_changed(self)
 
 
 def _scheduled(schedule: Callable[..., Any], iteration: Any) -> Any:

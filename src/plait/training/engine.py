@@ -21,7 +21,7 @@ from plait import kernels
 from plait.core import calling, random
 from plait.core.infer import infer
 from plait.core.scope import Scope
-from plait.core.walk import signature, structure_version, variables_by_path
+from plait.core.walk import changes, signature, structure_version, variables_by_path
 from plait.graph import tree
 from plait.ops.arguments import unwrapped
 from plait.training.blocks import Block, single
@@ -153,7 +153,7 @@ class Engine:
             self._independent[key] = are_independent(exact, larger)
         return (filled, rows) if self._independent[key] else (block, None)
 
-    def predict_again(self, x: Any, largest: int) -> Any:
+    def predict_again(self, x: Any, largest: int | None = None) -> Any:
         """Return the outputs for one batch as NumPy arrays, None if it is not like an earlier one.
 
         It skips what has been checked and prepared when the earlier one came.
@@ -161,7 +161,7 @@ class Engine:
         if not isinstance(x, np.ndarray) or structure_version() != self._version:
             return None
         program = self._again.get((x.shape, x.dtype, kernels.chosen()))
-        if program is None or x.shape[0] > largest:
+        if program is None or (largest is not None and x.shape[0] > largest):
             return None
         arguments = program.arguments(self.state.values(), [x[None]])
         _, results = program.function()(*arguments, self._numbers(0, 1))
@@ -261,8 +261,9 @@ class Engine:
         self._prepared.clear()
 
     def _now(self) -> Any:
-        changes = [(id(o), o.__dict__.get("_changes", 0)) for o in self.model.optimizers]
-        return signature(self.model), changes
+        optimizers = self.model.optimizers
+        inner = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in optimizers]
+        return signature(self.model), [(id(one), changes(one)) for one in (*optimizers, *inner)]
 
     def _mark(self) -> None:
         self._signature, self._version = self._now(), structure_version()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from plait import optimizers
 from plait.core.arguments import checked_arguments
@@ -19,6 +20,8 @@ from plait.training.data import unpack
 from plait.training.engine import Engine
 from plait.training.history import History
 from plait.training.objective import Objective
+
+_PLAIN = int | float | str | bytes | np.ndarray | None
 
 
 class Steps:
@@ -38,6 +41,7 @@ class Steps:
     run_eagerly: bool
 
     def _init_training(self) -> None:
+        self._foreign: set[str] = set()
         self.optimizer = None
         self.objective = Objective()
         self.compiled = False
@@ -46,11 +50,23 @@ class Steps:
         self._engine = Engine(self)  # type: ignore[arg-type]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # These say nothing about the steps, so nothing compiles anew for them.
-        if name in ("stop_training", "history"):
+        if name in ("stop_training", "history") or self._is_foreign(name, value):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def _is_foreign(self, name: str, value: Any) -> bool:
+        """Return whether an attribute says nothing about the steps, so that none is traced anew.
+
+        Such is a counter that a callback keeps on a model whose class is plait's own.
+        """
+        if type(self).__module__.partition(".")[0] != "plait" or hasattr(type(self), name):
+            return False
+        own = name in self.__dict__ and name not in self._foreign
+        if own or not self.__dict__.get("_constructed") or not isinstance(value, _PLAIN):
+            return False
+        self._foreign.add(name)
+        return True
 
     # -- compile ----------------------------------------------------------------------------
 

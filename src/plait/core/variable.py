@@ -126,7 +126,7 @@ class Variable:
     def lose(self) -> None:
         """Note that the device failed while it had the value; what was there before stays."""
         if self._value is None:
-            self._initializer = functools.partial(_lost, self.path)
+            self._initializer, self._seed = functools.partial(_lost, self.path), 0
 
     def assign(self, value: Any) -> None:
         """Set the value, cast to this variable's dtype.
@@ -227,7 +227,7 @@ class Variable:
 def _lost(path: str, shape: Any, dtype: Any) -> Any:
     raise ConfigError(
         f"the value of variable '{path}' is lost: the device failed in the middle of training.",
-        fix="assign it, or set or load the weights of the model",
+        fix="set or load the weights of the model; compile it again for a new optimizer",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from plait.graph.graph import Graph
 from plait.graph.tensor import Shape, SymbolicTensor
 from plait.layers.embedding import Embedding
 from plait.losses.shapes import check_paired
-from plait.training.blocks import Block, single
+from plait.training.blocks import Block
 from plait.training.data import Batch, Position, Source
 
 if TYPE_CHECKING:
@@ -66,17 +66,17 @@ class CheckedSource:
                 self._check(batch)
             yield batch
 
-    def blocks(self, length: int) -> Iterator[Block]:
+    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
         """Yield the batches of the next epoch in blocks, as `Source.blocks`.
 
         Raises:
             DataError: a wrong number, name or label.
             ShapeError: a shape that does not fit.
         """
-        if length > 1:
-            self.peek()
-            return self._source.blocks(length)
-        return map(single, self.epoch())
+        for block in self._source.blocks(length):
+            if block.batches == 1 and self._model.computes:
+                self._check(tree.map_structure(_first, block.data))
+            yield block
 
     def samples(self, length: int) -> list[Block]:
         """Return a block of each kind that `blocks` yields, without their values."""
@@ -271,6 +271,10 @@ def _tables(graph: Graph) -> dict[int, Embedding]:
             if node.inputs[index] in positions:
                 found[positions[node.inputs[index]]] = layer
     return found
+
+
+def _first(leaf: Any) -> Any:
+    return None if leaf is None else leaf[0]
 
 
 def _any_batch(leaf: Any, one_sample: list[Shape]) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -64,8 +66,12 @@ class Source(Protocol):
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of the next epoch."""
 
-    def blocks(self, length: int) -> Iterator[Block]:
-        """Yield the batches of the next epoch in blocks of `length` batches, if they can be had."""
+    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
+        """Yield the batches of the next epoch in blocks, if several can be had at once.
+
+        Args:
+            length: says how many a block has; asked when the order is drawn.
+        """
 
     def samples(self, length: int) -> list[Block]:
         """Return a block of each kind that `blocks` yields, to look at its shapes."""
@@ -93,9 +99,9 @@ class PyDataset:
     ``(x, y, sample_weight)``), and `on_epoch_begin` or `on_epoch_end` if you like.
 
     Args:
-        workers: accepted for Keras' sake.
-        use_multiprocessing: accepted for Keras' sake.
-        max_queue_size: accepted for Keras' sake.
+        workers: with 2 or more, so many threads load the next batches while the model trains.
+        use_multiprocessing: accepted for Keras' sake; threads load.
+        max_queue_size: how many batches these load ahead.
 
     Example:
         >>> import numpy as np, plait
@@ -324,7 +330,7 @@ class _Epochs:
         """Rows of a batch, None if they come as they come."""
         return None
 
-    def blocks(self, length: int) -> Iterator[Block]:
+    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
         """Yield the batches of the next epoch, each as a block."""
         return map(single, self.epoch())
 
@@ -423,18 +429,23 @@ class ArraySource(_Epochs):
         """Yield the batches of the next epoch."""
         return map(self._taken, self._batches())
 
-    def blocks(self, length: int) -> Iterator[Block]:
+    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
         """Yield the batches of the next epoch in blocks; a smaller last batch is one by itself."""
-        if length == 1:
-            yield from super().blocks(1)
+        batches = self._batches()
+        first = next(batches, None)
+        if first is None:
             return
-        if self._stage is None or self._stage.length != length:
-            self._stage = Stage(self.data, self.batch_size, length)
-        for rows in _joined(self._batches(), self.batch_size, length):
-            if rows.stop - rows.start < self.batch_size:
-                yield single(self._taken(rows))
+        size, rows = length(), itertools.chain([first], batches)
+        if size == 1:
+            yield from map(single, map(self._taken, rows))
+            return
+        if self._stage is None or self._stage.length != size:
+            self._stage = Stage(self.data, self.batch_size, size)
+        for joined in _joined(rows, self.batch_size, size):
+            if joined.stop - joined.start < self.batch_size:
+                yield single(self._taken(joined))
             else:
-                yield self._stage.block(rows)
+                yield self._stage.block(joined)
 
     def samples(self, length: int) -> list[Block]:
         """Return a block of each kind that `blocks` yields, without their values."""
@@ -488,6 +499,10 @@ def _joined(rows: Iterator[Rows], batch_size: int, length: int) -> Iterator[Rows
 
 class BatchSource(_Epochs):
     """Batches that somebody else makes: an iterable, a generator, a `PyDataset`, a DataLoader.
+
+    Nothing is taken before it is needed, and nothing in another thread: the next batch is made
+    while the device is at work on the last one, because nobody waits for that. Threads of its own
+    has a `PyDataset` with workers, and a DataLoader.
 
     Args:
         batches: gives ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
@@ -579,8 +594,12 @@ class BatchSource(_Epochs):
             raise DataError(f"{type(batches).__name__} has no length.", fix="define __len__")
         draw = None if position.seed is None else random.generator(position.seed)
         order = range(count) if draw is None else draw.permutation(count)
-        for index in order[position.taken :]:
-            yield batches[int(index)]
+        indices = [int(index) for index in order[position.taken :]]
+        if batches.workers > 1:
+            yield from _loaded_ahead(batches, indices)
+        else:
+            for index in indices:
+                yield batches[index]
         batches.on_epoch_end()
 
     def _standard(self, batch: Any) -> Batch:
@@ -594,6 +613,21 @@ class BatchSource(_Epochs):
                 fix="leave such batches out",
             )
         return x, y, self.weights(y, sample_weight)
+
+
+def _loaded_ahead(batches: PyDataset, indices: list[int]) -> Iterator[Any]:
+    """Yield batches in their order while threads load those that come next."""
+    pool = ThreadPoolExecutor(batches.workers, "plait-load")
+    waiting: deque[Future[Any]] = deque()
+    try:
+        for index in indices:
+            waiting.append(pool.submit(batches.__getitem__, index))
+            if len(waiting) > max(batches.max_queue_size, batches.workers):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _items(batches: Any) -> Iterator[Any]:

@@ -186,7 +186,7 @@ class Trainer(Steps):
             done: the batches of this epoch that an earlier run did.
         """
         engine, is_first = self._engine, True
-        for block in source.blocks(self._block_length(kind, source, run)):
+        for block in source.blocks(lambda: self._block_length(kind, source, run)):
             first, rows = 0, None
             if kind == "predict":
                 block, rows = engine.filled_up(block, source.batch_size)

@@ -28,6 +28,7 @@ LEAST = {
         "merge_agrees": 1.0,
         "copy_is_apart": 1.0,
     },
+    "edit_compare": {"accuracy": 0.8, "source_agrees": 1.0, "halves_agree": 1.0},
 }
 
 
@@ -47,7 +48,7 @@ def test_example(name, capsys):
     results = run(name)
     assert all(np.isfinite(value) for value in results.values()), results
     for metric, least in LEAST[name].items():
-        assert 0 <= results[metric] <= 1
+        assert 0 <= results[metric] <= 1, metric
         assert least is None or results[metric] >= least
     output = capsys.readouterr().out
     if name == "residual_block":
@@ -55,5 +56,7 @@ def test_example(name, capsys):
         assert "the model predicts one class per pixel" in output
     if name == "gan":
         assert results["distance_after"] < results["distance_before"]
+    if name == "edit_compare":
+        assert (results["findings"], results["left"]) == (3, 0)
     if name == "mixture_of_experts":
         assert results["busiest_expert_0.05"] < results["busiest_expert_0.0"]

@@ -78,7 +78,7 @@ def main(short: bool = False, folder: str | None = None) -> dict[str, float]:
     head, tail = model.cut("encoder/bend")  # cuts the encoder too
     halves = tail.predict(head.predict(x_test, verbose=0), verbose=0)
     results["halves_agree"] = float(np.allclose(halves, model.predict(x_test, verbose=0)))
-    print({name: shape for name, shape in features.output_shape.items()})
+    print(features.output_shape)
     print([layer.name for layer in head.layers], "+", [layer.name for layer in tail.layers])
     return results
 

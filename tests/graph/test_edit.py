@@ -2,7 +2,9 @@
 
 import collections
 import difflib
+import importlib.util
 import pathlib
+import re
 
 import jax
 import numpy as np
@@ -15,6 +17,15 @@ from plait import Input, Model, Sequential, demo, layers
 from plait.core.naming import clear_session
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+def resnet20():
+    """Return the ResNet-20 of the examples."""
+    spec = importlib.util.spec_from_file_location("resnet20", EXAMPLES / "resnet20.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example.make_resnet((16, 16, 1), num_classes=10)
 
 
 def resnet():
@@ -71,6 +82,7 @@ MODELS = {
     "residual": demo.residual,
     "two_inputs": demo.two_inputs,
     "resnet": resnet,
+    "resnet20": resnet20,
     "siamese": siamese,
     "nested": nested,
     "multi_output": multi_output,
@@ -88,6 +100,63 @@ def remove_input(model):
     with model.edit(rebuild="downstream") as edit:
         edit.remove("concatenate", keep="flatten")
         edit.remove_input("text_input")
+
+
+# model: a layer that can be removed, an edge, a rewiring, a replacement of all uses
+PLACES = {
+    "sequential": ("dense", ("flatten", "dense"), ("dense_1", ["flatten"]), ("dense", "flatten")),
+    "residual": (
+        "activation",
+        ("batch_normalization", "activation"),
+        ("add", ["conv2d", "conv2d_2"]),
+        ("batch_normalization_1", "conv2d_2"),
+    ),
+    "two_inputs": (
+        "dense",
+        ("dense", "concatenate"),
+        ("concatenate", ["dense", "flatten"]),
+        ("dense", "text_input"),
+    ),
+    "resnet20": (
+        "re_lu_1",
+        ("re_lu_1", "conv2d_2"),
+        ("add_4", ["batch_normalization_10", "batch_normalization_11"]),
+        ("add", "re_lu"),
+    ),
+    "siamese": ("tower/flat", ("tower", "difference"), ("difference", ["tower@1", "tower"]),
+                ("tower@1", "tower")),
+    "nested": ("block/inner/pre", ("block", "sum"), ("sum", ["block@1", "block@1", "x"]),
+               ("block@1", "block/inner/pre")),
+    "multi_output": ("join", ("lstm[0]", "join"), ("join", ["lstm[2]", "lstm[0]"]),
+                     ("lstm[0]", "lstm[1]")),
+}  # fmt: skip
+
+
+def every_verb(one, edge, rewiring, uses):
+    """Return each verb, by name, at the places of a model; some cannot be done there."""
+
+    def new(name="new"):
+        return layers.Activation("tanh", name=name)
+
+    def without(model):
+        kind = type(model.get_layer(one)).__name__
+        model.replace_layers(f"**/*:{kind}", lambda layer: None)
+
+    return {
+        "insert_after": lambda m: m.insert_after(one, new()),
+        "insert_before": lambda m: m.insert_before(one, new()),
+        "insert_between": lambda m: m.insert_between(*edge, new()),
+        "replace": lambda m: m.replace(one, new("other")),
+        "remove": lambda m: m.remove(one),
+        "rewire": lambda m: m.rewire(*rewiring),
+        "replace_all_uses_with": lambda m: m.replace_all_uses_with(*uses),
+        "add_input": lambda m: m.add_input("extra", (3,)),
+        "remove_input": lambda m: m.remove_input(m.input_names[0]),
+        "add_output": lambda m: m.add_output("more", at=one),
+        "remove_output": lambda m: m.remove_output(m.output_names[-1]),
+        "rename": lambda m: m.rename(one, "renamed"),
+        "replace_layers": without,
+    }
 
 
 EDITS = {
@@ -155,25 +224,51 @@ def text(model):
     return "\n".join(f"{path or model.name}:\n{layer.graph}" for path, layer in within)
 
 
+def changes(before, after):
+    """Return the lines that differ."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return [line for line in lines if line[:2] not in ("--", "++", "@@")]
+
+
 def edited(name):
     """Return the text of a model and what each edit changes in it."""
     clear_session()
     parts = [f"== {name} ==", text(MODELS[name]())]
-    for what, edit in EDITS[name].items():
+    for what, edit in EDITS.get(name, {}).items():
         clear_session()
         model = MODELS[name]()
         before = text(model)
         edit(model)
         assert model.graph.verify()
         after = text(model)
-        lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
-        changes = [line for line in lines if line[:2] not in ("--", "++", "@@")]
-        parts += [f"-- {what}", *model.edits, *changes]
+        parts += [f"-- {what}", *model.edits, *changes(before, after)]
         model.undo()
         assert text(model) == before
         model.redo()
         assert model.graph.verify()
-    return "\n".join(parts) + "\n"
+    return "\n".join([*parts, *at_every_verb(name)]) + "\n"
+
+
+def at_every_verb(name):
+    """Yield what each verb changes in one model, which is undone each time, or its error."""
+    if name not in PLACES:
+        return
+    clear_session()
+    model = MODELS[name]()
+    before = text(model)
+    for verb, edit in every_verb(*PLACES[name]).items():
+        yield f"-- every verb: {verb}"
+        try:
+            edit(model)
+        except plait.errors.PlaitError as error:
+            line = re.sub(r" \([\w<>]+(\.py)?:\d+\)", "", str(error).splitlines()[0])
+            yield f"{type(error).__name__}: {line}"
+            assert text(model) == before
+            continue
+        assert model.graph.verify()
+        yield from [*model.edits, *changes(before, text(model))]
+        model.undo()
+        assert text(model) == before
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -223,11 +318,17 @@ def graphs(draw):
 
 def random_edit(draw, edit, model):
     names = list(model.graph.names.values())
+    names += [
+        f"{layer.name}/{inner.name}"
+        for layer in model.layers
+        for inner in getattr(layer, "layers", ())
+    ]
     name = st.sampled_from([*names, "missing"])
     verb = draw(
         st.sampled_from(
             ["insert_after", "insert_before", "insert_between", "replace", "remove", "rewire",
-             "replace_all_uses_with", "add_output", "remove_output", "rename", "add_input"]
+             "replace_all_uses_with", "add_output", "remove_output", "rename", "add_input",
+             "remove_input", "replace_layers"]
         )
     )  # fmt: skip
     if verb in ("insert_after", "insert_before", "replace"):
@@ -245,10 +346,23 @@ def random_edit(draw, edit, model):
         edit.add_output("more", draw(name))
     elif verb == "remove_output":
         edit.remove_output(draw(name))
+    elif verb == "remove_input":
+        edit.remove_input(draw(name))
+    elif verb == "replace_layers":
+        kind = draw(st.sampled_from(["Dense", "Activation", "Add"]))
+        edit.replace_layers(f"**/*:{kind}", draw(st.sampled_from([layers.ReLU(), _gone, _again])))
     elif verb == "rename":
         edit.rename(draw(name), draw(st.sampled_from(["other", *names[:2]])))
     else:
         edit.add_input("extra", (4,))
+
+
+def _gone(layer):
+    return None
+
+
+def _again(layer):
+    return layer.clone()
 
 
 def outputs_by_node(model, data):

@@ -248,13 +248,14 @@ class Sequential(Model):
         return [self._tensors[-1].name] if self._tensors else []
 
     def _snapshot(self) -> Any:
-        stack = self._input, list(self._stack), list(self._tensors)
+        stack = self._input, list(self._stack), list(self._tensors), self._graph
         return stack, self.objective, self.objective.settings()
 
     def _restore(self, snapshot: Any, before: Sequence[str]) -> None:
-        (source, stack, tensors), objective, settings = snapshot
+        (source, stack, tensors, graph), objective, settings = snapshot
         if tensors or not self._tensors:
             self._set_stack(source, stack, tensors)
+            self._graph = graph
         else:  # it saw data since: it stays built
             self._replace(stack, first_changed=0)
         if self.has_graph:

@@ -293,8 +293,10 @@ def _shown(part: Any) -> str:
         return repr(part.call.layer.name)
     if isinstance(part, SymbolicTensor):
         return repr(part.name)
-    if isinstance(part, list | tuple):
-        return "[" + ", ".join(_shown(item) for item in part) + "]"
+    if isinstance(part, list):
+        return f"[{', '.join(map(_shown, part))}]"
+    if isinstance(part, tuple):
+        return f"({', '.join(map(_shown, part))}{',' * (len(part) == 1)})"
     if isinstance(part, Mapping):
         return "{" + ", ".join(f"{key!r}: {_shown(item)}" for key, item in part.items()) + "}"
     return getattr(part, "__name__", None) or repr(part)

@@ -217,7 +217,13 @@ FAILURES = [
     (lambda m: m.insert_after("z*", layers.ReLU()), r"matches 'z\*'(.|\n)*the classes are Dense"),
     (lambda m: m.insert_after(3, layers.ReLU()), "a target is a name, a layer"),
     (lambda m: m.insert_after(Input((3,)), layers.ReLU()), "is not in Model 'two'"),
-    (lambda m: m.insert_after("h", layers.ReLU), "received the class ReLU"),
+    (lambda m: m.insert_after("h", layers.ReLU), r"received the class ReLU(.|\n)*ReLU\(...\)"),
+    (lambda m: m.insert_after(layers.ReLU(), "h"), "received 'h'(.|\n)*the target comes first"),
+    (lambda m: m.insert_after("h", layers.ReLU()(Input((2,)))), "the tensor(.|\n)*without calling"),
+    (lambda m: m.insert_after("h", abs), "the function abs(.|\n)*Lambda"),
+    (lambda m: m.replace_layers("*:dense", layers.ReLU()), "Did you mean 'Dense'"),
+    (lambda m: m.freeze("pricy"), "Did you mean 'price'"),
+    (lambda m: m.unfreeze(3), "takes patterns of paths and layers; received 3"),
     (lambda m: m.insert_after("h", layers.Dense(5)), "2 .*no longer fit(.|\n)*'kind'"),
     (lambda m: m.insert_after("h", layers.ReLU(name="x")), "'x' already(.|\n)*name='x_1'"),
     (lambda m: m.insert_after("h", layers.Conv1D(2, 2)), "Conv1D .* expects 3 axes"),
@@ -364,6 +370,25 @@ def test_undo_and_redo_restore_text_weights_and_names():
     model.insert_after("hidden", layers.ReLU())
     with pytest.raises(plait.GraphError, match="nothing to redo"):
         model.redo()
+
+
+def test_an_edit_ends_with_its_block():
+    model = two_heads()
+    with model.edit() as edit:
+        edit.rename("h", "hidden")
+    with pytest.raises(plait.GraphError, match=r"this edit of Model 'two'.* is over"):
+        edit.remove("hidden")
+    with pytest.raises(ZeroDivisionError), model.edit() as edit:
+        raise ZeroDivisionError
+    with pytest.raises(plait.GraphError, match="is over"):
+        edit.insert_after("hidden", layers.ReLU())
+    edit = model.edit()
+    edit.rename("price", "cost")
+    model.rename("hidden", "h")
+    with pytest.raises(plait.GraphError, match="was edited otherwise since this edit began"):
+        edit.commit()
+    assert model.edits == ["rename('h', 'hidden')", "rename('hidden', 'h')"]
+    assert model.output_names == ["price", "kind"]
 
 
 def test_names_can_be_exchanged_in_one_edit():
@@ -563,6 +588,9 @@ def test_freeze_by_pattern():
     assert {paths[v].split("/")[-2] for v in model.trainable_variables} == {"head", "conv"}
     with pytest.raises(plait.GraphError, match=r"no layer of Model 'outer'.* matches 'nope'"):
         model.freeze("nope")
+    model.unfreeze()
+    assert model.freeze(["head", model.get_layer("mid/post")]) == ["head", "mid/post"]
+    assert {paths[v].split("/")[-2] for v in model.trainable_variables} == {"conv", "pre"}
 
 
 # -- Sequential -----------------------------------------------------------------------------

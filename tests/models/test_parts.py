@@ -40,6 +40,11 @@ def test_taps_are_layers_and_tensors_as_well():
     found = model.taps(conv, model.graph.node("mid@1").outputs[0])(X)
     equal(found["mid/inner/conv"], model.taps("mid/inner/conv")(X)["mid/inner/conv"])
     equal(found["mid"], model.get_layer("mid")(model.get_layer("mid")(X)))
+    assert model.taps(["mid/**:Dense", "he*"]).output_names == [
+        "mid/inner/conv",
+        "mid/post",
+        "head",
+    ]
     model.get_layer("mid").trainable = False
     assert model.taps(conv).trainable_variables == model.trainable_variables[:0]
 
@@ -67,6 +72,7 @@ def test_taps_reach_into_nested_models():
         (("nope",), "no layer 'nope'"),
         (("sum/x",), "no graph of its own to tap"),
         (("mid/nope",), "Model 'mid'.*no layer 'nope'"),
+        (("hed*",), "matches 'hed\\*'"),
         ((Input((3,)),), "is not in Model 'outer'"),
     ],
 )

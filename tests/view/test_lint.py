@@ -1,5 +1,7 @@
 """`plait.check`: every finding, where it is one and where it is none."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -336,3 +338,13 @@ def test_wrong_arguments():
         plait.check(layers.Dense(1))
     with pytest.raises(plait.NotBuiltError, match="not known"):
         plait.check(Sequential([layers.Dense(1)]))
+
+
+def test_what_compile_warns_of_is_switched_off_by_name():
+    model = two_dense()
+    with pytest.warns(plait.errors.ModelWarning, match=r"\[linear-layers-in-a-row\]"):
+        model.compile("sgd", "mse")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", r".*\[linear-layers-in-a-row\]")
+        model.compile("sgd", "mse")

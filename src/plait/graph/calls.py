@@ -29,6 +29,9 @@ class Ref:
     def __hash__(self) -> int:
         return hash((id(self.call), self.index))
 
+    def __repr__(self) -> str:
+        return f"<Ref to output {self.index} of {self.call.describe()}>"
+
 
 class Call:
     """A call of a layer in a draft.

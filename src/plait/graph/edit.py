@@ -209,7 +209,7 @@ class Draft(Calls):
         assert tensor.node is not None
         self._check_name(tensor.node.layer)
         ref = Call(tensor.node.layer, tensor.node, [tensor]).output(0)
-        self.inputs = _added(self.inputs, tensor.name, ref)
+        self.inputs = _added(self.inputs, tensor.name, ref, f"{self.who} has an input")
         self._enter(ref.call)
         self.tensors[tensor] = ref
         return ref
@@ -235,7 +235,7 @@ class Draft(Calls):
 
     def add_output(self, name: str, at: Any) -> None:
         """Add an output to the model, under a name if the outputs are a dict."""
-        self.outputs = _added(self.outputs, name, self.ref(at))
+        self.outputs = _added(self.outputs, name, self.ref(at), f"{self.who} has an output")
         self.origins.append(None)
 
     def position_of_output(self, ref: Ref) -> int:
@@ -305,10 +305,10 @@ def refreshed(graph: Graph, who: str) -> Graph:
         raise wrapped from error
 
 
-def _added(structure: Any, name: str, ref: Ref) -> Any:
+def _added(structure: Any, name: str, ref: Ref, there: str) -> Any:
     if isinstance(structure, Mapping):
         if name in structure:
-            raise ConfigError(f"there is a '{name}' already.", fix="choose another name")
+            raise ConfigError(f"{there} '{name}' already.", fix="choose another name")
         return {**structure, name: ref}
     return [*(structure if isinstance(structure, list | tuple) else [structure]), ref]
 

@@ -203,6 +203,11 @@ class Graph:
 
         return restore, flatten(self)
 
+    def __repr__(self) -> str:
+        count = len(self.layers)
+        ends = f"{_listed(self.inputs)} -> {_listed(self.outputs)}"
+        return f"<Graph of {count} layer{'s' * (count != 1)}: {ends}>"
+
     def __str__(self) -> str:
         """Return stable text: one line a node."""
         lines = []

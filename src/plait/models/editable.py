@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from plait.core.layer import Layer
 from plait.core.walk import walk
-from plait.errors import GraphError
+from plait.errors import ArgumentTypeError
+from plait.graph import tree
 from plait.models.editing import Edit
 from plait.models.history import Edits
-from plait.models.targets import matches
+from plait.models.targets import matches, no_match
 
 
 class Editable:
@@ -126,34 +128,47 @@ class Editable:
 
     # -- freezing ---------------------------------------------------------------------------
 
-    def freeze(self, pattern: str = "**") -> list[str]:
-        """Stop training the layers that a pattern matches, at once; returns their paths.
+    def freeze(self, *targets: Any) -> list[str]:
+        """Stop training layers, at once; returns their paths.
 
         Args:
-            pattern: a glob of paths, with the class if you like: ``"encoder/**"``,
-                ``"*:BatchNormalization"``. Optimizer slots stay for `unfreeze`.
+            *targets: layers, or globs of paths, with the class if you like: ``"encoder/**"``,
+                ``"*:BatchNormalization"``; default: all. Optimizer slots stay for `unfreeze`.
 
         Raises:
             GraphError: nothing matches.
         """
-        return self._set_trainable(pattern, False)
+        return self._set_trainable(targets or ("**",), False)
 
-    def unfreeze(self, pattern: str = "**") -> list[str]:
-        """Train the layers that a pattern matches again, at once; returns their paths.
+    def unfreeze(self, *targets: Any) -> list[str]:
+        """Train layers again, at once; returns their paths.
+
+        Args:
+            *targets: as for `freeze`.
 
         Raises:
             GraphError: nothing matches.
         """
-        return self._set_trainable(pattern, True)
+        return self._set_trainable(targets or ("**",), True)
 
-    def _set_trainable(self, pattern: str, trainable: bool) -> list[str]:
+    def _set_trainable(self, targets: Sequence[Any], trainable: bool) -> list[str]:
         known = dict(walk(self))  # type: ignore[arg-type]
-        found = {p: layer for p, layer in known.items() if p and matches(pattern, p, layer)}
-        if not found:
-            raise GraphError(
-                f"no layer of {self.describe()} matches {pattern!r}.",  # type: ignore[attr-defined]
-                fix="patterns are paths: 'encoder/**', 'dense_*', '*:BatchNormalization'",
-            )
+        found: dict[str, Layer] = {}
+        for target in tree.flatten(targets):
+            if isinstance(target, Layer):
+                matching = {path: layer for path, layer in known.items() if layer is target}
+            elif isinstance(target, str):
+                matching = {
+                    p: layer for p, layer in known.items() if p and matches(target, p, layer)
+                }
+            else:
+                raise ArgumentTypeError(
+                    f"freeze takes patterns of paths and layers; received {target!r}.",
+                    fix="model.freeze('encoder/**'), model.freeze(layer)",
+                )
+            if not matching:
+                raise no_match(self, target if isinstance(target, str) else target.name)
+            found |= matching
         for layer in found.values():
             layer.trainable = trainable
         if trainable:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from plait.core.naming import free_name
+from plait.core.walk import walk
 from plait.errors import ConfigError, GraphError
 from plait.graph import tree
 from plait.graph.calls import Call, Ref
@@ -14,7 +15,7 @@ from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input
 from plait.models.copies import copy
-from plait.models.targets import as_path, has_graph
+from plait.models.targets import as_path, has_graph, is_glob, matches, no_match
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -24,12 +25,23 @@ def taps(model: Model, targets: tuple[Any, ...]) -> Model:
     """See `Parts.taps`."""
     from plait.models.model import Model
 
+    targets = tuple(tree.flatten(targets))
     if not targets:
         raise ConfigError("taps needs at least one target.", fix="model.taps('dense_1')")
     draft = Draft(model.graph, model.describe())
-    draft.outputs = _tapped(draft, [as_path(model, target) for target in targets])
+    draft.outputs = _tapped(draft, [place for each in targets for place in _places(model, each)])
     graph = draft.build()
     return Model(graph.input_structure, graph.output_structure, name=f"{model.name}_taps")
+
+
+def _places(model: Model, target: Any) -> list[Any]:
+    """Return a target as a name, a path or a tensor; a pattern as those of what it matches."""
+    if not is_glob(target):
+        return [as_path(model, target)]
+    within = [path for path, layer in walk(model) if path and matches(target, path, layer)]
+    if not within:
+        raise no_match(model, target)
+    return within
 
 
 def _tapped(draft: Draft, targets: Sequence[Any]) -> dict[str, Ref]:
@@ -170,7 +182,7 @@ class Parts:
 
         Args:
             *targets: names of layers, of calls (``"emb@1"``), paths into nested models
-                (``"block2/relu"``), layers, or symbolic tensors.
+                (``"block2/relu"``), patterns (``"block*/relu"``), layers, symbolic tensors.
 
         Returns:
             A model whose output is a dict: target -> tensor.

@@ -7,6 +7,7 @@ from typing import Any
 
 from plait.core.layer import Layer
 from plait.core.walk import walk
+from plait.errors import GraphError, did_you_mean
 from plait.graph.tensor import SymbolicTensor
 
 
@@ -35,6 +36,21 @@ def _match_parts(globs: list[str], parts: list[str]) -> bool:
         bool(parts)
         and fnmatch.fnmatchcase(parts[0], globs[0])
         and _match_parts(globs[1:], parts[1:])
+    )
+
+
+def no_match(model: Any, pattern: str) -> GraphError:
+    """Return the error for a pattern that matches no layer of a model."""
+    within = {path: layer for path, layer in walk(model) if path}
+    classes = sorted({type(layer).__name__ for layer in within.values()})
+    glob, _, kind = pattern.partition(":")
+    hint = did_you_mean(glob, within)
+    if kind:
+        hint = did_you_mean(kind, [known for known in classes if known != kind])
+    return GraphError(
+        f"no layer of {model.describe()} matches {pattern!r}.{hint}",
+        fix="patterns are 'name' or 'name:Class'; '**' also looks into nested models, as in "
+        f"'encoder/**' and '**/*:Dense'; the classes are {', '.join(classes)}",
     )
 
 

@@ -15,7 +15,7 @@ from plait.graph.naming import check_rename
 from plait.graph.tensor import SymbolicTensor
 from plait.models.copies import remade
 from plait.models.history import Step
-from plait.models.targets import as_path, has_graph, is_glob, is_list, matches
+from plait.models.targets import as_path, has_graph, is_glob, is_list, matches, no_match
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -47,6 +47,7 @@ class Transaction:
         self._removed: set[Layer] = set()
         self._unbuilt: dict[Layer, dict[str, Any]] = {}
         self._exposures: list[str] = []
+        self._over = False
         self._draft(model)
 
     def __enter__(self) -> Self:
@@ -55,6 +56,7 @@ class Transaction:
     def __exit__(self, kind: type | None, error: object, trace: object) -> None:
         if kind is None:
             self.commit()
+        self._over = True
 
     @property
     def log(self) -> list[str]:
@@ -67,6 +69,11 @@ class Transaction:
     # -- finding ----------------------------------------------------------------------------
 
     def _draft(self, model: Model) -> Draft:
+        if self._over:
+            raise GraphError(
+                f"this edit of {self.model.describe()} is over.",
+                fix="begin another: with model.edit() as edit: ...",
+            )
         if id(model) not in self._drafts:
             self._drafts[id(model)] = (model, Draft(model.graph, model.describe()))
         return self._drafts[id(model)][1]
@@ -154,12 +161,7 @@ class Transaction:
         """
         found = list(self._called_layers(pattern))
         if not found:
-            known = sorted({type(layer).__name__ for _, layer in walk(self.model)})
-            raise GraphError(
-                f"no layer of {self.model.describe()} matches {pattern!r}.",
-                fix="patterns are 'name' or 'name:Class'; '**' also looks into nested models; the "
-                f"classes are {', '.join(known)}",
-            )
+            raise no_match(self.model, pattern)
         return found
 
     def _called_layers(self, pattern: str) -> Iterator[tuple[str, Layer, Draft]]:
@@ -191,11 +193,7 @@ class Transaction:
 
     def _new(self, layer: Any) -> Layer:
         if not isinstance(layer, Layer):
-            shown = f"the class {layer.__name__}" if isinstance(layer, type) else repr(layer)
-            raise ArgumentTypeError(
-                f"an edit takes a layer; received {shown}.",
-                fix="layers.Lambda(function) wraps a function",
-            )
+            raise _no_layer(layer)
         for _, part in walk(layer):
             if not part.built and part not in self._unbuilt:
                 self._unbuilt[part] = {**vars(part), "_variables": dict(part._variables)}
@@ -213,8 +211,15 @@ class Transaction:
             GraphError: a cycle, a name that clashes, a Sequential that would branch.
             ShapeError: shapes that do not fit.
         """
+        self._over = True
         if not self._verbs:
             return
+        for model, draft in self._drafts.values():
+            if model.graph is not draft.graph:
+                raise GraphError(
+                    f"{model.describe()} was edited otherwise since this edit began.",
+                    fix="within the block use the verbs of the edit: edit.insert_after(...)",
+                )
         # A model comes before those that hold it, so that these see what it returns now.
         drafts = [*self._drafts.values()]
         if len(drafts) > 1:
@@ -263,6 +268,19 @@ class Transaction:
             left = [n.layer for n in draft.graph.nodes if not n.is_input and n.layer not in stay]
             if left:
                 yield f"  no longer used: {', '.join(dict.fromkeys(x.name for x in left))}"
+
+
+def _no_layer(given: Any) -> ArgumentTypeError:
+    shown, fix = repr(given), "layers.Lambda(function) wraps a function"
+    if isinstance(given, type):
+        shown, fix = f"the class {given.__name__}", f"make an object of it: {given.__name__}(...)"
+    elif isinstance(given, SymbolicTensor):
+        shown, fix = f"the tensor '{given.name}'", "pass the layer itself, without calling it"
+    elif isinstance(given, str):
+        fix = "the target comes first, then a layer: insert_after('dense', layers.ReLU())"
+    elif callable(given):
+        shown = f"the function {getattr(given, '__name__', shown)}"
+    return ArgumentTypeError(f"an edit takes a layer; received {shown}.", fix=fix)
 
 
 def _keep_weights(old: Layer, new: Layer) -> str:

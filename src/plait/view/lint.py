@@ -65,7 +65,9 @@ def check(
         model: a model with a graph.
         data: inputs, or ``(x, y)``, as for `fit`; their dtypes and shapes are looked at.
         loss: instead of what the model was compiled with.
-        ignore: codes of findings to leave out.
+        ignore: codes of findings to leave out. `compile` warns of those that are surely wrong with
+            a `ModelWarning`; ``warnings.filterwarnings("ignore", r".*\\[the-code\\]")`` leaves one
+            out there.
 
     Raises:
         ArgumentTypeError: `model` is no model.

@@ -39,6 +39,10 @@ _custom: dict[str, Any] = {}
 _exchange: Exchange | None = None
 
 
+class UnknownNameError(ConfigError):
+    """A configuration names a class or a function that is neither plait's nor registered."""
+
+
 class Configurable:
     """Base of everything with a configuration: layers, losses, metrics, optimizers, initializers.
 
@@ -277,6 +281,12 @@ def deserialize(value: Any, room: str | None = None) -> Any:
 def _make(value: Mapping[str, Any], room: str | None) -> Any:
     name: str = value["class_name"]
     config: Any = value.get("config")
+    if name == "__lambda__":
+        raise UnknownNameError(
+            "it holds the code of an anonymous function, which plait does not run from files.",
+            fix="load_model(path, missing='placeholder'), then model.replace('name of the layer', "
+            "layers.Lambda(function)) with a function of your own",
+        )
     if name == "function":
         registered = value.get("registered_name")
         return find_function(config if registered in (None, "function") else registered, room)
@@ -326,7 +336,7 @@ def find_class(value: Mapping[str, Any], room: str | None = None) -> Any:
     if matches and not module.startswith("builtins"):
         return matches[0]
     known = {known for _, known in _classes} | {n.split(">", 1)[1] for n in _custom}
-    raise ConfigError(
+    raise UnknownNameError(
         f"the configuration names {name!r}, which is neither plait's nor registered."
         f"{did_you_mean(name, known)}",
         fix=f"custom_objects={{{name!r}: {name}}}, or decorate the class with "
@@ -343,7 +353,7 @@ def find_function(name: str, room: str | None = None) -> Any:
     for (known_room, known), function in _functions.items():
         if known == name and room in (None, known_room):
             return function
-    raise ConfigError(
+    raise UnknownNameError(
         f"the configuration names the function {name!r}, which is neither plait's nor registered.",
         fix=f"custom_objects={{{name!r}: {name}}}",
     )

@@ -12,6 +12,7 @@ from plait.core.registry import deserialize, exchanging, serialize
 from plait.errors import ConfigError
 from plait.saving import graphs
 from plait.saving.exchange import Writing
+from plait.saving.report import LoadReport
 
 
 class Persistent:
@@ -71,6 +72,40 @@ class Persistent:
         """
         with exchanging(Writing()):
             return json.dumps(serialize(self), **kwargs)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights to a ``.weights.h5`` or ``.safetensors`` file.
+
+        See `plait.saving.save_weights`.
+        """
+        from plait.saving.weights import save_weights
+
+        save_weights(self, filepath, overwrite)  # type: ignore[arg-type]
+
+    def load_weights(
+        self,
+        filepath: str | os.PathLike[str],
+        skip_mismatch: bool = False,
+        *,
+        match: str = "path",
+        rename: Mapping[str, str] | None = None,
+        strict: bool = True,
+        layout: str | None = None,
+        verbose: bool = True,
+    ) -> LoadReport:
+        """Read weights from a file, all of them or none; see `plait.saving.load_weights`."""
+        from plait.saving.weights import load_weights
+
+        return load_weights(
+            self,  # type: ignore[arg-type]
+            filepath,
+            skip_mismatch,
+            match=match,
+            rename=rename,
+            strict=strict,
+            layout=layout,
+            verbose=verbose,
+        )
 
     def save(
         self,

@@ -19,6 +19,8 @@ from plait.saving.checkpoint import Checkpoints
 from plait.saving.exported import ExportedModel, load_exported
 from plait.saving.keras_file import load_model, save_model
 from plait.saving.onnx.registry import onnx_converter
+from plait.saving.report import LoadReport
+from plait.saving.weights import load_weights, save_weights
 
 CustomObjectScope = custom_object_scope
 deserialize_keras_object = deserialize
@@ -29,15 +31,18 @@ __all__ = [
     "Checkpoints",
     "CustomObjectScope",
     "ExportedModel",
+    "LoadReport",
     "custom_object_scope",
     "deserialize",
     "deserialize_keras_object",
     "load_exported",
     "load_model",
     "onnx_converter",
+    "load_weights",
     "register_keras_serializable",
     "register_serializable",
     "save_model",
+    "save_weights",
     "serialize",
     "serialize_keras_object",
 ]

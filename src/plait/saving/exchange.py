@@ -8,8 +8,11 @@ from typing import Any
 
 from plait.core import dtypes
 from plait.core.layer import Layer
-from plait.core.registry import Exchange
+from plait.core.registry import Exchange, UnknownNameError
 from plait.errors import FileError
+from plait.saving.hdf5 import Hdf5
+from plait.saving.layout import groups
+from plait.saving.placeholder import MissingFunction, Placeholder
 
 # Arguments that Keras' layers do not take; a layer that uses one opens in plait alone.
 _OWN_ARGUMENTS = {
@@ -26,21 +29,28 @@ _KERAS_ARGUMENTS = {"quantization_config": None}
 
 
 class Writing(Exchange):
-    """Completes what is written: an object that occurs twice is marked as one."""
+    """Completes what is written: an object that occurs twice is marked as one.
 
-    def __init__(self) -> None:
+    Args:
+        settings: whether compile settings are written.
+    """
+
+    def __init__(self, settings: bool = False) -> None:
+        self._settings = settings
         self._first: dict[int, dict[str, Any]] = {}
         self._alive: list[Any] = []
 
     def written(self, obj: Any, data: dict[str, Any]) -> dict[str, Any]:
         """Return what is written for an object, given its plain configuration."""
+        if isinstance(obj, Placeholder | MissingFunction):
+            return dict(obj.data)
         if not isinstance(obj, Layer):
             return data
         data = {**data, "config": _accepted(obj, data)}
         build = build_config(obj)
         if build is not None:
             data["build_config"] = build
-        if getattr(obj, "compiled", False):
+        if self._settings and getattr(obj, "compiled", False):
             data["compile_config"] = obj.get_compile_config()  # type: ignore[attr-defined]
         first = self._first.setdefault(id(obj), data)
         if first is not data:
@@ -81,23 +91,44 @@ class Reading(Exchange):
 
     Args:
         compiles: whether models are compiled as they were.
+        looking: whether placeholders stand for what is missing.
     """
 
-    def __init__(self, compiles: bool = True) -> None:
-        self.compiles = compiles
+    def __init__(self, compiles: bool = True, looking: bool = False) -> None:
+        self.compiles, self.looking = compiles, looking
         self._shared: dict[Any, Any] = {}
+        self._missing = 0
 
     def read(self, data: Mapping[str, Any], room: str | None, make: Callable[..., Any]) -> Any:
         """Return the object that was written."""
         mark = data.get("shared_object_id")
         if mark is not None and mark in self._shared:
             return self._shared[mark]
-        obj = make(_understood(data), room)
+        missing = self._missing
+        try:
+            obj = make(_understood(data), room)
+        except Exception as error:
+            unknown = isinstance(error, UnknownNameError)
+            if not self.looking or not (unknown or self._missing > missing):
+                raise
+            obj = self._stand_in(data, room, make)
         if mark is not None:
             self._shared[mark] = obj
         if isinstance(obj, Layer):
             self._complete(obj, data)
         return obj
+
+    def _stand_in(self, data: Mapping[str, Any], room: str | None, make: Callable[..., Any]) -> Any:
+        """Return what stands for something that is missing, or uses what is missing."""
+        self._missing += 1
+        config = data.get("config")
+        if isinstance(config, Mapping) and "layers" in config:
+            base = "Functional" if "input_layers" in config else "Sequential"
+            return make({"module": "keras", "class_name": base, "config": config}, "models")
+        if room == "layers" or "inbound_nodes" in data or "build_config" in data:
+            name = data.get("name") or (config or {}).get("name")
+            return Placeholder(data, name=name if isinstance(name, str) else None)
+        return MissingFunction(data)
 
     def _complete(self, layer: Any, data: Mapping[str, Any]) -> None:
         if isinstance(data.get("name"), str) and layer.name != data["name"]:
@@ -110,10 +141,21 @@ class Reading(Exchange):
             layer.compile_from_config(settings)
 
 
+def fill_placeholders(model: Layer, file: Hdf5) -> None:
+    """Give placeholders the weights that the file has for them."""
+    for group in groups(model):
+        if isinstance(group.layer, Placeholder):
+            beginning = f"{group.path}/" if group.path and group.layer is not model else ""
+            for place, dataset in file.datasets.items():
+                if place.startswith(beginning) and not place.startswith("optimizer/"):
+                    group.layer.hold(place, dataset.read())
+
+
 def _understood(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a written object without the arguments of Keras that say nothing."""
     config = data.get("config")
-    if not isinstance(config, Mapping) or not str(data.get("module")).startswith("keras"):
+    builtin = str(data.get("module") or "keras").startswith("keras")
+    if not isinstance(config, Mapping) or not builtin:
         return data
     kept = {k: v for k, v in config.items() if not (k in _KERAS_ARGUMENTS and v is None)}
     return {**data, "config": kept}

@@ -9,6 +9,7 @@ from typing import Any
 from plait.core import registry
 from plait.core.layer import Layer
 from plait.core.naming import free_name
+from plait.core.spec import TensorSpec
 from plait.errors import ConfigError, FileError
 from plait.graph import tree
 from plait.graph.graph import Graph
@@ -17,6 +18,8 @@ from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import InputLayer
 from plait.ops import Op
 from plait.saving import operations
+from plait.saving.exchange import as_shapes
+from plait.saving.placeholder import Placeholder
 
 History = tuple[str, int, int]
 
@@ -129,6 +132,7 @@ class _Reader:
     def __init__(self, layers: list[Any]) -> None:
         self.layers: dict[str, Layer] = {}
         self.data: dict[str, Any] = {}
+        self.written = layers
         self.outputs: dict[tuple[str, int], list[SymbolicTensor]] = {}
         waiting: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
         needs: dict[tuple[str, int], int] = {}
@@ -143,7 +147,7 @@ class _Reader:
                 continue
             for index, call in enumerate(data["inbound_nodes"]):
                 calls[name, index] = call = _modern(call, layer)
-                sources = {key[:2] for key in _histories(call)}
+                sources = {tuple(t["keras_history"][:2]) for t in _tensors(call)}
                 if index:
                     sources.add((name, index - 1))
                 needs[name, index] = len(sources)
@@ -170,7 +174,20 @@ class _Reader:
         layer = registry.deserialize(data, "layers")
         if not isinstance(layer, Layer):
             raise FileError(f"{data.get('name')!r} is no layer.")
+        if isinstance(layer, Placeholder):
+            layer.outputs_by_call = self._outputs_of(layer.name)
         return layer
+
+    def _outputs_of(self, layer: str) -> list[dict[int, TensorSpec]]:
+        """Return what those who use the outputs of a layer say of them, for each of its calls."""
+        found: dict[int, dict[int, TensorSpec]] = defaultdict(dict)
+        for data in self.written:
+            for config in _tensors(data["inbound_nodes"]):
+                name, call, index = config["keras_history"][:3]
+                if name == layer and "shape" in config:
+                    shape = as_shapes(config["shape"])
+                    found[call][index] = TensorSpec(shape, str(config["dtype"]))
+        return [found[call] for call in range(max(found, default=-1) + 1)]
 
     def _call(self, key: tuple[str, int], call: Any) -> None:
         args, kwargs = tree.map_structure(
@@ -223,15 +240,16 @@ def _deserialized(value: Any) -> Any:
     return [_deserialized(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _histories(value: Any) -> Iterator[History]:
+def _tensors(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield what is written of each symbolic tensor in nested arguments."""
     if isinstance(value, Mapping):
         if value.get("class_name") == "__keras_tensor__":
-            yield tuple(value["config"]["keras_history"])
+            yield value["config"]
             return
         value = list(value.values())
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _histories(item)
+            yield from _tensors(item)
 
 
 def _is_context(name: str, value: Any) -> bool:

@@ -9,18 +9,19 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from plait.core import registry
 from plait.core.layer import Layer
-from plait.errors import FileError
+from plait.errors import ConfigError, FileError
 from plait.saving import hdf5
+from plait.saving.archive import contents, errors_naming, members, parse_json
 from plait.saving.atomic import replacing
-from plait.saving.exchange import Reading, Writing
-from plait.saving.layout import groups
-from plait.saving.optimizer_state import optimizer_arrays, restore_optimizer
+from plait.saving.exchange import Reading, Writing, fill_placeholders
+from plait.saving.legacy_model import legacy_model
+from plait.saving.matching import Stored, report_of, wanted_by
+from plait.saving.optimizer_state import optimizer_groups, restore_optimizer
+from plait.saving.weights import assign, check_overwrite, in_hdf5, require_complete, weights_file
 
-_KERAS_VERSION = "3.15.0"
+_KERAS_VERSION = "3.12.0"  # whose readers understand everything that is written here
 
 
 def save_model(
@@ -47,33 +48,20 @@ def save_model(
     path = os.fspath(filepath)
     if not path.endswith(".keras"):
         raise FileError(f"'{path}' does not end in '.keras'.", fix="model.save('model.keras')")
-    if not overwrite and os.path.exists(path):
-        raise FileError(f"'{path}' exists.", fix="save(path, overwrite=True), or another name")
-    with registry.exchanging(Writing()):
+    check_overwrite(path, overwrite)
+    with registry.exchanging(Writing(include_optimizer)):
         config = registry.serialize(model)
-    if not include_optimizer:
-        config.pop("compile_config", None)
     metadata = {
         "keras_version": _KERAS_VERSION,
         "date_saved": datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
     }
-    weights = weights_file(model, include_optimizer)
+    optimizer = getattr(model, "optimizer", None) if include_optimizer else None
+    state = optimizer_groups(optimizer, model) if optimizer is not None else []
+    weights = weights_file(model, state)
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config))
         archive.writestr("model.weights.h5", weights)
-
-
-def weights_file(model: Any, include_optimizer: bool = False) -> bytes:
-    """Return the weights of a model as an HDF5 file of Keras 3."""
-    written = [
-        (group.path, group.layer.name, [np.asarray(v.concrete_value()) for v in group.variables])
-        for group in groups(model)
-    ]
-    optimizer = getattr(model, "optimizer", None) if include_optimizer else None
-    if optimizer is not None:
-        written += optimizer_arrays(optimizer, model)
-    return hdf5.write(written)
 
 
 def load_model(
@@ -81,27 +69,64 @@ def load_model(
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
+    *,
+    missing: str = "error",
 ) -> Any:
-    """Return the model that a ``.keras`` file of plait or Keras 3 holds."""
+    """Return the model in a ``.keras`` file of plait or Keras 3, or in a legacy ``.h5`` file.
+
+    Nothing that the file names is imported or run.
+
+    Args:
+        filepath: the file.
+        custom_objects: name -> class or function, for those of your own; see also
+            `register_serializable`.
+        compile: whether to compile the model as it was, with the optimizer's state.
+        safe_mode: accepted for Keras' sake; must be True: plait never runs code from a file.
+        missing: what happens with a class or function of which only the name is known: ``"error"``,
+            or ``"placeholder"``: the model opens to be looked at (`summary`, `plot`, weights) and
+            is not compiled; computing with it is an error that names what is missing.
+
+    Raises:
+        FileError: the file is damaged or hostile, or needs something that is missing.
+    """
     path = os.fspath(filepath)
-    try:
-        archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise FileError(f"cannot read '{path}': {error}.") from error
-    with archive:
-        config = json.loads(archive.read("config.json"))
-        weights = hdf5.Hdf5(archive.read("model.weights.h5"), f"'{path}'")
-    reading = Reading(compile)
-    with registry.custom_object_scope(custom_objects), registry.exchanging(reading):
-        model = registry.deserialize(config)
-    if not isinstance(model, Layer):
-        raise FileError(f"'{path}' holds no model.")
-    for group in groups(model):
-        for index, variable in enumerate(group.variables):
-            name = f"{group.path}/vars/{index}".lstrip("/")
-            if name not in weights.arrays:
-                raise FileError(f"'{path}' has no weights {name}")
-            variable.assign(weights.arrays[name])
-    if compile and getattr(model, "optimizer", None) is not None:
-        restore_optimizer(model.optimizer, model, weights)  # type: ignore[attr-defined]
+    if not safe_mode:
+        raise ConfigError(
+            "load_model: safe_mode=False would run code from the file, which plait never does.",
+            fix="custom_objects={'name': function} with the function from your own source",
+        )
+    if missing not in ("error", "placeholder"):
+        raise ConfigError(f"missing is 'error' or 'placeholder'; received {missing!r}.")
+    looking = missing == "placeholder"
+    reading = Reading(compile and not looking, looking)
+    with (
+        errors_naming(path),
+        registry.custom_object_scope(custom_objects),
+        registry.exchanging(reading),
+    ):
+        if path.endswith((".h5", ".hdf5")):
+            file = hdf5.Hdf5(contents(path), f"'{path}'")
+            return legacy_model(file, path, reading.compiles)
+        found = members(path)
+        for name in ("config.json", "model.weights.h5"):
+            if name not in found:
+                raise FileError(f"it has no {name}: it is no model of Keras.")
+        model = registry.deserialize(parse_json(found["config.json"]))
+        if not isinstance(model, Layer):
+            raise FileError("it holds no model.")
+        file = hdf5.Hdf5(found["model.weights.h5"], f"'{path}'")
+        fill_placeholders(model, file)
+        restore_weights(model, in_hdf5(file), path)
+        optimizer = getattr(model, "optimizer", None)
+        if reading.compiles and optimizer is not None:
+            restore_optimizer(optimizer, model, file)
     return model
+
+
+def restore_weights(model: Layer, stored: list[Stored], path: str) -> None:
+    """Give a model all its weights by their places in a file, which may hold nothing else."""
+    wanted = wanted_by(model)
+    by_place = {array.place: array for array in stored}
+    pairs = {want: by_place[want.place] for want in wanted if want.place in by_place}
+    require_complete(report_of(path, wanted, stored, pairs), model)
+    assign(pairs)

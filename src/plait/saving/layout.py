@@ -7,6 +7,7 @@ it, since automatic names change: they are an attribute of the group.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from plait.core.naming import snake_case
 from plait.core.variable import Variable
 from plait.graph import tree
 from plait.ops import Op
+from plait.saving.placeholder import Placeholder
 
 
 class Group(NamedTuple):
@@ -25,32 +27,46 @@ class Group(NamedTuple):
         names: the names of the layers on the way, the layer's own last.
         layer: the layer.
         variables: its own variables, in Keras' order.
+        places: where each of them is in the file.
+        automatic: whether a name on the way was given by no person.
     """
 
     path: str
     names: tuple[str, ...]
     layer: Layer
     variables: list[Variable]
+    places: list[str]
+    automatic: bool
 
 
 def groups(model: Layer) -> list[Group]:
     """Return the group of a layer and of every layer within it, each layer once."""
     found: list[Group] = []
     seen: set[int] = set()
-    stack: list[tuple[str, tuple[str, ...], Layer]] = [("", (), model)]
+    stack: list[tuple[str, tuple[str, ...], Layer, bool]] = [("", (), model, False)]
     while stack:
-        path, above, layer = stack.pop()
+        path, above, layer, automatic = stack.pop()
         if id(layer) in seen:
             continue
         seen.add(id(layer))
         names = (*above, layer.name) if path else ()
-        found.append(Group(path, names, layer, own_variables(layer)))
+        automatic = automatic or (bool(path) and _is_automatic(layer))
+        variables = own_variables(layer)
+        places = [f"{path}/vars/{index}".lstrip("/") for index in range(len(variables))]
+        if isinstance(layer, Placeholder):
+            places = layer.places
+        found.append(Group(path, names, layer, variables, places, automatic))
         children = [
-            (f"{path}/{place}" if path else place, names, child)
+            (f"{path}/{place}" if path else place, names, child, automatic)
             for place, child in _children(layer)
         ]
         stack.extend(reversed(children))
     return found
+
+
+def _is_automatic(layer: Layer) -> bool:
+    name = re.escape(layer._auto_name_prefix())
+    return re.fullmatch(rf"{name}(_\d+)?", layer.name) is not None
 
 
 def own_variables(layer: Layer) -> list[Variable]:

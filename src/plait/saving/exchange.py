@@ -17,12 +17,20 @@ from plait.saving.placeholder import MissingFunction, Placeholder
 # Arguments that Keras' layers do not take; a layer that uses one opens in plait alone.
 _OWN_ARGUMENTS = {
     "activity_regularizer": None,
+    "alpha": None,
     "autocast": True,
     "implementation": 2,
     "input_length": None,
     "sparse": False,
 }
 
+
+# What Keras calls a model that is a graph.
+_FUNCTIONAL = {
+    "module": "keras.src.models.functional",
+    "class_name": "Functional",
+    "registered_name": "Functional",
+}
 
 # Arguments of Keras' layers that plait's do not take, and the values at which they mean nothing.
 _KERAS_ARGUMENTS = {"quantization_config": None}
@@ -47,6 +55,8 @@ class Writing(Exchange):
         if not isinstance(obj, Layer):
             return data
         data = {**data, "config": _accepted(obj, data)}
+        if data["registered_name"] is None and data["class_name"] == "Model":
+            data |= _FUNCTIONAL
         build = build_config(obj)
         if build is not None:
             data["build_config"] = build
@@ -66,6 +76,10 @@ def _accepted(layer: Layer, data: Mapping[str, Any]) -> dict[str, Any]:
         for name, default in _OWN_ARGUMENTS.items():
             if name in config and config[name] == default:
                 del config[name]
+        if data["class_name"].startswith("SpatialDropout"):
+            for name in ("trainable", "data_format"):
+                if config.get(name) in (None, True):
+                    config.pop(name, None)
         return config
     parameters = inspect.signature(type(layer).__init__).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):

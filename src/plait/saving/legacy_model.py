@@ -12,7 +12,7 @@ from plait.saving.archive import parse_json
 from plait.saving.hdf5 import Hdf5
 from plait.saving.legacy import legacy_arrays, names
 from plait.saving.matching import report_of, wanted_by
-from plait.saving.optimizer_state import build_for, set_state
+from plait.saving.optimizer_state import set_state
 from plait.saving.weights import assign, require_complete
 
 
@@ -54,9 +54,8 @@ def _compile(model: Any, settings: Mapping[str, Any], file: Hdf5) -> None:
     config = {k: v for k, v in optimizer["config"].items() if not (k == "decay" and not v)}
     chosen = registry.deserialize({**optimizer, "config": config}, "optimizers")
     model.compile_from_config({**settings, "optimizer": chosen})
-    build_for(model.optimizer, model)
     keys = [
         f"optimizer_weights/{name}" for name in names(file, "optimizer_weights", "weight_names")
     ]
     arrays = [file.datasets[key].read() for key in keys if key in file.datasets]
-    set_state(model.optimizer, list(model.optimizer.state.values()), arrays)
+    set_state(model.optimizer, model, arrays)

@@ -11,18 +11,9 @@ import numpy as np
 
 from plait import activations, layers
 from plait.core.layer import Layer
-from plait.saving.onnx.arrays import (
-    clip,
-    equal,
-    greater,
-    maximum,
-    moveaxis,
-    slice_axis,
-    softmax,
-    total,
-    unary,
-)
+from plait.saving.onnx.arrays import clip, equal, greater, maximum, moveaxis, slice_axis, unary
 from plait.saving.onnx.converters import call
+from plait.saving.onnx.reductions import softmax, total
 from plait.saving.onnx.registry import onnx_converter, refuse
 from plait.saving.onnx.tensor import Constant, Tensor, cast, where, wide
 

@@ -8,20 +8,10 @@ from typing import Any
 
 from plait import layers
 from plait.layers.multi_head_attention import Projection
-from plait.saving.onnx.arrays import (
-    arange,
-    einsum,
-    expand_dims,
-    greater,
-    logical,
-    matmul,
-    size,
-    softmax,
-    total,
-    unary,
-)
+from plait.saving.onnx.arrays import arange, expand_dims, greater, logical, size, unary
 from plait.saving.onnx.basic import convert_einsum_dense
 from plait.saving.onnx.converters import call
+from plait.saving.onnx.reductions import einsum, matmul, softmax, total
 from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import Constant, Tensor, cast, constant, elementwise, where
 

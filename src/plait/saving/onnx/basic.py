@@ -12,25 +12,21 @@ from plait.layers.dropout import Noise
 from plait.saving.onnx.activations import activate
 from plait.saving.onnx.arrays import (
     broadcast_to,
-    einsum,
     equal,
     expand_dims,
     gather,
     logical,
-    matmul,
     one_hot,
     pad,
     product,
-    reduce,
     repeat,
     reshape,
     size,
     sizes,
     slice_axis,
-    some,
     squeeze,
-    total,
 )
+from plait.saving.onnx.reductions import einsum, matmul, reduce, some, total
 from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import Tensor, cast, constant, where, wide
 

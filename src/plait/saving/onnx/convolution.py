@@ -15,7 +15,8 @@ from plait.layers.global_pooling import GlobalAveragePooling, GlobalMaxPooling
 from plait.layers.pooling import AveragePooling, MaxPooling
 from plait.layers.transposed import ConvTranspose
 from plait.saving.onnx.activations import activate
-from plait.saving.onnx.arrays import expand_dims, mean, reduce, total
+from plait.saving.onnx.arrays import expand_dims
+from plait.saving.onnx.reductions import mean, reduce, total
 from plait.saving.onnx.registry import mask_of, onnx_converter, refuse
 from plait.saving.onnx.tensor import (
     Constant,

@@ -17,6 +17,7 @@ from plait.saving.onnx import (  # noqa: F401  (each registers its converters)
     normalization,
     operations,
     recurrent,
+    wrappers,
 )
 from plait.saving.onnx.converters import run_graph
 from plait.saving.onnx.tensor import Tensor, cast, wide

@@ -13,16 +13,14 @@ from plait.layers.merging import Merge
 from plait.saving.onnx.arrays import (
     broadcast_to,
     concatenate,
-    dot_general,
     expand_dims,
     logical,
     maximum,
     minimum,
     sizes,
-    some,
-    total,
     unary,
 )
+from plait.saving.onnx.reductions import dot_general, some, total
 from plait.saving.onnx.registry import mask_of, onnx_converter
 from plait.saving.onnx.tensor import Constant, Tensor, cast, where, wide
 

@@ -9,15 +9,8 @@ import numpy as np
 
 from plait import layers
 from plait.layers.normalizer import axes_within
-from plait.saving.onnx.arrays import (
-    maximum,
-    mean,
-    reshape,
-    size,
-    sizes,
-    total,
-    unary,
-)
+from plait.saving.onnx.arrays import maximum, reshape, size, sizes, unary
+from plait.saving.onnx.reductions import mean, total
 from plait.saving.onnx.registry import onnx_converter
 from plait.saving.onnx.tensor import Constant, Tensor, cast, constant, wide
 

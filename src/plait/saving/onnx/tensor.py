@@ -24,7 +24,8 @@ from plait.saving.onnx.writer import Writer, tensor_type
 
 Axes = tuple[int, ...]
 
-_NARROW = frozenset({"int8", "uint8", "int16", "uint16", "uint32"})
+NARROW = frozenset({"int8", "uint8", "int16", "uint16", "uint32"})
+"""Whole numbers that runtimes do not compute with: they are widened to int32 meanwhile."""
 
 
 def wide(dtype: Any) -> str:
@@ -221,7 +222,7 @@ def elementwise(
     common = result_dtype(*operands)
     result = out or common
     if dtypes is None:
-        common = "int32" if common in _NARROW else common
+        common = "int32" if common in NARROW else common
         dtypes = [common] * len(operands)
     tensors = [
         cast(operand, dtype)
@@ -280,6 +281,6 @@ def divide(a: Any, b: Any) -> Tensor:
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """Return `a` where `condition` is true and `b` elsewhere."""
     dtype = result_dtype(a, b)
-    narrow = "int32" if dtype in _NARROW else dtype
+    narrow = "int32" if dtype in NARROW else dtype
     chosen = elementwise("Where", condition, a, b, dtypes=["bool", narrow, narrow], out=narrow)
     return cast(chosen, dtype)

@@ -411,6 +411,10 @@ OPERATIONS = {
     "operators of integers": lambda v: (v["tokens"] // 2) * 3 % 5 - 1,
     "operators of negative integers": lambda v: [(-v["tokens"]) // 3, (-v["tokens"]) % 3],
     "operators of logic": lambda v: ~((v["vector"] > 0) & (v["other"] <= 0.5)) | (v["vector"] < 1),
+    "operators of booleans": lambda v: [
+        (v["vector"] > 0) + (v["other"] > 0),
+        (v["vector"] > 0) * (v["other"] > 0),
+    ],
     "operator matmul": lambda v: v["sequence"] @ np.ones((4, 2), "float32"),
     "divide integers": lambda v: v["tokens"] / 2,
     "power": lambda v: ops.power(ops.abs(v["vector"]), 1.5),

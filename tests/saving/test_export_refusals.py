@@ -80,6 +80,21 @@ def test_an_operation_that_onnx_lacks_is_refused(tmp_path):
         model.export(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("by_position", [False, True])
+def test_a_call_that_trains_is_refused(by_position, tmp_path):
+    x = plait.Input((4,))
+    drop = layers.Dropout(0.5)
+    y = drop(x, True) if by_position else drop(x, training=True)
+    with pytest.raises(plait.ExportError, match="called with training=True"):
+        plait.Model(x, y).export(tmp_path / "m.onnx")
+
+
+def test_weights_that_no_file_holds_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("plait.saving.export.LARGEST", 1000)
+    with pytest.raises(plait.ExportError, match=r"GB of weights.*\nFix: export it in parts"):
+        model_of(layers.Dense(100)).export(tmp_path / "m.onnx")
+
+
 def test_states_are_refused(tmp_path):
     x = plait.Input(batch_shape=(2, 5, 3))
     model = plait.Model(x, layers.LSTM(3, stateful=True)(x))
@@ -151,6 +166,47 @@ def test_a_converter_of_ones_own(tmp_path):
     data = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
     loaded = load_exported(model.export(tmp_path / "m.onnx"))
     np.testing.assert_allclose(loaded(data), model(data), rtol=1e-5)
+
+
+class Padded(layers.Layer):
+    """Looks up a table, and masks 9s by a compute_mask of its own."""
+
+    def __init__(self, opaque=False, **kwargs):
+        super().__init__(**kwargs)
+        self.table = layers.Embedding(10, 3)
+        self.opaque = opaque
+
+    def call(self, inputs):
+        return self.table(inputs)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        if self.opaque:
+            return jnp.not_equal(inputs, 9)
+        return ops.not_equal(inputs, 9)
+
+
+def test_masks_of_ones_own_are_exported_or_refused(tmp_path):
+    x = plait.Input((5,), dtype="int32", name="x")
+    model = plait.Model(x, layers.LSTM(3)(Padded()(x)))
+    data = np.array([[1, 2, 9, 9, 9], [1, 9, 3, 4, 9]])
+    loaded = load_exported(model.export(tmp_path / "m.onnx"))
+    np.testing.assert_allclose(loaded(data), model(data), rtol=1e-5, atol=1e-6)
+    model = plait.Model(x, layers.LSTM(3)(Padded(opaque=True)(x)))
+    with pytest.raises(plait.ExportError, match=r"its compute_mask\(\) is not made of plait\.ops"):
+        model.export(tmp_path / "m.onnx")
+
+
+def test_a_converter_that_fails_names_the_layer(tmp_path):
+    class Broken(layers.Layer):
+        def call(self, inputs):
+            return jnp.sin(inputs)
+
+    @onnx_converter(Broken)
+    def convert_broken(layer, inputs):
+        return inputs.no_such_thing
+
+    with pytest.raises(plait.ExportError, match=r"Broken 'broken' \(.*its converter failed"):
+        model_of(Broken(name="broken")).export(tmp_path / "m.onnx")
 
 
 def test_a_converter_that_returns_something_else_is_refused(tmp_path):

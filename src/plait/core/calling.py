@@ -262,7 +262,7 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     scope = current_scope()
     assert scope is not None
     parameters = type(layer)._call_parameters
-    args, kwargs = _context_by_name(args, kwargs, parameters)
+    args, kwargs = context_by_name(args, kwargs, parameters)
     args, kwargs = tree.map_structure(lambda leaf: _cast(layer, scope, leaf), (args, kwargs))
     outer = scope.training, scope.compute_dtype
     training = _training(kwargs, parameters, scope.training)
@@ -289,7 +289,7 @@ def _value(leaf: Any) -> Any:
     return leaf.value if isinstance(leaf, Variable) else leaf
 
 
-def _context_by_name(
+def context_by_name(
     args: Args, kwargs: Kwargs, parameters: Mapping[str, inspect.Parameter]
 ) -> tuple[Args, Kwargs]:
     """Move `training` and masks that were passed by position to the keyword arguments."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 from typing import Any
+
+import jax.numpy as jnp
 
 from plait.errors import ConfigError, ExportError, did_you_mean
 from plait.saving.atomic import replacing
@@ -29,7 +32,7 @@ def export(model: Any, path: str | os.PathLike[str], format: str | None = None) 
             "are.",
             fix=f"x = plait.Input(...); plait.Model(x, {model.name}(x)).export({written.name!r})",
         )
-    size = sum(variable.numpy().nbytes for variable in model.variables)
+    size = sum(math.prod(v.shape) * jnp.dtype(v.dtype).itemsize for v in model.variables)
     if size > LARGEST:
         raise ExportError(
             f"{model.describe()} has {size / 1e9:.1f} GB of weights; a file of this kind holds "

@@ -218,8 +218,9 @@ def activate(function: Any, x: Tensor) -> Tensor:
     """
     if isinstance(function, Layer):
         return call(function, x)
-    if function in _BY_FUNCTION:
-        return _BY_FUNCTION[function](x)
+    known = next((made for given, made in _BY_FUNCTION.items() if given is function), None)
+    if known is not None:
+        return known(x)
     name = getattr(function, "__name__", repr(function))
     if getattr(function, "__module__", None) == "plait.ops":
         from plait.saving.onnx.operations import OPERATIONS

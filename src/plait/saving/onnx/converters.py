@@ -9,16 +9,17 @@ that have converters.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from plait.core import naming
+from plait.core.calling import context_by_name
 from plait.core.layer import Layer
 from plait.core.scope import Scope
-from plait.errors import ExportError, Location, PlaitError
+from plait.errors import ExportError, Location
 from plait.graph import tree
 from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
@@ -44,26 +45,39 @@ def call_at(
         ExportError: ONNX has nothing for it.
     """
     writer = writer_of(tree.flatten((args, kwargs)))
+    writer.path.append(layer.name)
+    try:
+        return _call(writer, layer, args, kwargs)
+    except ExportError as error:
+        if error.located:
+            raise
+        raise _refused(layer, location, error.what, error.fix) from error
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise _refused(layer, location, f"its converter failed: {first}", None) from error
+    finally:
+        writer.path.pop()
+
+
+def _refused(layer: Layer, location: Location | None, why: str, fix: str | None) -> ExportError:
+    return ExportError(why, fix=fix).at(f"{layer.describe(location)} cannot be exported to ONNX:")
+
+
+def _call(writer: Any, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    parameters = type(layer)._call_parameters
+    args, kwargs = context_by_name(args, kwargs, parameters)
     if layer.autocast:
         compute = wide(layer.compute_dtype)
         args, kwargs = tree.map_structure(
             lambda leaf: _autocast(writer, leaf, compute), (args, kwargs)
         )
-    parameters = type(layer)._call_parameters
-    args, kwargs, previous = _masks_for(writer, args, kwargs, parameters)
-    kwargs.pop("training", None)
-    writer.path.append(layer.name)
-    try:
-        outputs = _convert(layer, args, kwargs)
-    except PlaitError as error:
-        if error.located:
-            raise
-        refused = ExportError(error.what, fix=error.fix).at(
-            f"{layer.describe(location)} cannot be exported to ONNX:"
+    kwargs, previous = _masks_for(writer, args, kwargs, parameters)
+    if kwargs.pop("training", None):
+        refuse(
+            "it is called with training=True, and a file computes what inference does.",
+            fix="leave training out of the call",
         )
-        raise refused from error
-    finally:
-        writer.path.pop()
+    outputs = _convert(layer, args, kwargs)
     _hand_on_masks(writer, layer, args, outputs, previous)
     return outputs
 
@@ -84,11 +98,13 @@ def _convert(layer: Layer, args: Any, kwargs: Any) -> Any:
     converter = converter_of(layer)
     if converter is not None:
         return converter(layer, *args, **kwargs)
-    return _by_its_call(layer, args, kwargs)
+    if "training" in type(layer)._call_parameters:
+        kwargs = {**kwargs, "training": False}
+    return _traced(layer, layer.call, args, kwargs)
 
 
-def _by_its_call(layer: Layer, args: Any, kwargs: Any) -> Any:
-    """Convert the graph that `call` makes of symbolic tensors."""
+def _traced(layer: Layer, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Convert the graph that a method of a layer makes of symbolic tensors."""
     tensors: list[Tensor] = []
     symbols: list[SymbolicTensor] = []
 
@@ -101,18 +117,18 @@ def _by_its_call(layer: Layer, args: Any, kwargs: Any) -> Any:
 
     with naming.numbers_kept():
         symbolic_args, symbolic_kwargs = tree.map_structure(symbol, (args, kwargs))
-        if "training" in type(layer)._call_parameters:
-            symbolic_kwargs["training"] = False
         try:
             with Scope(training=False):
-                outputs = layer.call(*symbolic_args, **symbolic_kwargs)
+                outputs = method(*symbolic_args, **symbolic_kwargs)
+            if method == layer.compute_mask and outputs is None:
+                return None
             graph = Graph(symbols, outputs)
         except Exception as error:
-            raise _unknown(layer, error) from error
+            raise _unknown(layer, method.__name__, error) from error
     return run_graph(graph, tensors)
 
 
-def _unknown(layer: Layer, error: Exception) -> ExportError:
+def _unknown(layer: Layer, method: str, error: Exception) -> ExportError:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     if "is symbolic" in first:
         first = "it calls a function of JAX or NumPy, or reads values."
@@ -122,10 +138,11 @@ def _unknown(layer: Layer, error: Exception) -> ExportError:
             fix="write the function with plait.ops",
         )
     name = type(layer).__name__
+    registering = f", or a converter: @plait.saving.onnx_converter({name})"
     return ExportError(
-        f"there is no converter for {name}, and its call() is not made of plait.ops and layers "
-        f"alone: {first}",
-        fix=f"write call() with plait.ops, or a converter: @plait.saving.onnx_converter({name})",
+        f"there is no converter for {name}, and its {method}() is not made of plait.ops and "
+        f"layers alone: {first}",
+        fix=f"write {method}() with plait.ops" + (registering if method == "call" else ""),
     )
 
 
@@ -134,7 +151,7 @@ def _unknown(layer: Layer, error: Exception) -> ExportError:
 
 def _masks_for(
     writer: Any, args: Any, kwargs: dict[str, Any], parameters: Mapping[str, inspect.Parameter]
-) -> Any:
+) -> tuple[dict[str, Any], Any]:
     """Add masks to the keyword arguments as a call on arrays does; return the first one too."""
     kwargs = dict(kwargs)
     given = dict(zip(parameters, args, strict=False)) | kwargs
@@ -152,7 +169,7 @@ def _masks_for(
         previous = kwargs["mask"]
     if all(item is None for item in tree.flatten(previous)):
         previous = None
-    return args, kwargs, previous
+    return kwargs, previous
 
 
 def mask(writer: Any, tensor: Any) -> Tensor | None:
@@ -169,15 +186,12 @@ def _hand_on_masks(writer: Any, layer: Layer, args: Any, outputs: Any, previous:
         return
     result = previous
     if makes_masks:
+        first = args[0] if args else None
         compute = mask_converter_of(layer)
-        if compute is None:
-            if previous is None:
-                return
-            raise ExportError(
-                f"{layer.describe()} cannot be exported to ONNX: its compute_mask() is its own.",
-                fix="mask its input after it, or leave compute_mask() to Layer",
-            )
-        result = compute(layer, args[0] if args else None, previous)
+        if compute is not None:
+            result = compute(layer, first, previous)
+        else:
+            result = _traced(layer, layer.compute_mask, (first, previous), {})
     for output, made in zip(tree.flatten(outputs), tree.flatten(result), strict=False):
         if made is not None:
             writer.masks[id(output)] = (output, made)
@@ -188,11 +202,14 @@ def _hand_on_masks(writer: Any, layer: Layer, args: Any, outputs: Any, previous:
 
 def _matched(graph: Graph, inputs: Any) -> list[Any]:
     """Return one tensor for each input of a nested model, however the caller grouped them."""
-    if isinstance(inputs, Mapping) and not isinstance(graph.input_structure, Mapping):
-        return [inputs[tensor.name] for tensor in graph.inputs]
-    if isinstance(inputs, Mapping):
-        return [inputs[key] for key in graph.input_structure]
-    return tree.flatten(inputs)
+    if not isinstance(inputs, Mapping):
+        return tree.flatten(inputs)
+    given = {"/".join(path): leaf for path, leaf in tree.leaves_with_path(inputs)}
+    paths = ["/".join(path) for path, _ in tree.leaves_with_path(graph.input_structure)]
+    return [
+        given[path] if path in given else given[tensor.name]
+        for path, tensor in zip(paths, graph.inputs, strict=True)
+    ]
 
 
 def run_graph(graph: Graph, inputs: list[Any]) -> Any:

@@ -36,7 +36,14 @@ def _rounding(kind: str) -> Converter:
 
 
 def _binary(kind: str) -> Converter:
-    return lambda x1, x2: elementwise(kind, x1, x2)
+    of_booleans = {"Add": "Or", "Max": "Or", "Mul": "And", "Min": "And"}.get(kind)
+
+    def apply(x1: Any, x2: Any) -> Tensor:
+        if of_booleans and result_dtype(x1, x2) == "bool":
+            return logical(of_booleans, x1, x2)
+        return elementwise(kind, x1, x2)
+
+    return apply
 
 
 def _comparison(kind: str) -> Converter:

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from plait.saving.onnx import arrays
-from plait.saving.onnx.arrays import as_tensor, expand_dims, reshape, unary
+from plait.saving.onnx.arrays import as_tensor, expand_dims, minimum, reshape, unary
 from plait.saving.onnx.basic import resize
 from plait.saving.onnx.convolution import conv, conv_transpose, depthwise_kernel, pool
 from plait.saving.onnx.reductions import axes_of, einsum, matmul, mean, softmax, total, variance
@@ -69,7 +68,7 @@ def _normalize(x: Tensor, axis: Any = -1, order: int = 2, epsilon: float | None 
     if order != 2:
         refuse(f"it normalizes by the norm of order {order}.", fix="order=2")
     length = unary("Sqrt", total(x * x, axis, keepdims=True))
-    return x * arrays.minimum(1.0 / length, 1 / (1e-7 if epsilon is None else epsilon))
+    return x * minimum(1.0 / length, 1 / (1e-7 if epsilon is None else epsilon))
 
 
 def _moments(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from plait.ops.shaping import axis_groups
-from plait.saving.onnx import arrays
 from plait.saving.onnx.arrays import (
     as_tensor,
     broadcast_to,
@@ -20,6 +19,7 @@ from plait.saving.onnx.arrays import (
     index_axis,
     moveaxis,
     pad,
+    product,
     repeat,
     reshape,
     size,
@@ -171,7 +171,7 @@ def _rearrange(tensor: Tensor, pattern: str, **axes_lengths: int) -> Tensor:
     names = [name for group in before for name in group]
     split = reshape(tensor, [known[name] for name in names])
     moved = split.transpose([names.index(name) for group in after for name in group])
-    return reshape(moved, [arrays.product([known[name] for name in group]) for group in after])
+    return reshape(moved, [product([known[name] for name in group]) for group in after])
 
 
 def _triangle(keep: Callable[..., np.ndarray]) -> Converter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from plait.errors import ExportError
 from plait.ops.operation import Op
 from plait.saving.onnx import op_elementwise, op_networks, op_picking, op_reductions, op_shaping
 from plait.saving.onnx.registry import Converter, onnx_converter, refuse
@@ -24,7 +23,4 @@ def convert_operation(layer: Op, *args: Any, **kwargs: Any) -> Any:
     """Write a function of `plait.ops`."""
     if layer.function not in OPERATIONS:
         refuse(f"there is no converter for ops.{layer.function}.")
-    try:
-        return OPERATIONS[layer.function](*args, **kwargs)
-    except TypeError as error:
-        raise ExportError(f"it is called in a way that has no converter: {error}.") from error
+    return OPERATIONS[layer.function](*args, **kwargs)

@@ -139,4 +139,4 @@ def _class_name(layer: Layer) -> str:
     """Return the name of the class that Keras has for a layer."""
     if getattr(layer, "has_graph", False) and type(layer).__name__ == "Model":
         return "Functional"
-    return type(layer).__name__
+    return layer.missing if isinstance(layer, Placeholder) else type(layer).__name__

@@ -1,5 +1,0 @@
-"""``python -m plait.cli``."""
-
-from plait.cli import main
-
-main()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -119,6 +119,22 @@ class FileError(PlaitError, OSError, ValueError):
     """A file that cannot be written or read, or does not hold what it should."""
 
 
+class NanError(PlaitError, FloatingPointError):
+    """A training step that made NaN, found by ``fit(nan="locate")``.
+
+    Attributes:
+        epoch: the number of the epoch, from 1.
+        batch: the number of the batch in it, from 1.
+        phase: "data", "forward", "loss", "backward", "optimizer" or "step".
+        layer: the layer that made it, None if it was none.
+    """
+
+    epoch: int
+    batch: int
+    phase: str
+    layer: Any = None
+
+
 class ModelWarning(UserWarning):
     """Something in a model that was compiled looks wrong; see `plait.check`."""
 
@@ -153,5 +169,6 @@ for _error in (
     NotCompiledError,
     FileError,
     ModelWarning,
+    NanError,
 ):
     _error.__module__ = "plait"

@@ -251,10 +251,16 @@ def _bind(layer: Layer, args: Args, kwargs: Kwargs) -> dict[str, Any]:
 
 def traced_call(layer: Layer, args: Args, kwargs: Kwargs, location: Location | None = None) -> Any:
     """Run `call` on tracers in the current scope."""
-    with errors_name(layer, args, kwargs, location or user_location()):
+    location = location or user_location()
+    with errors_name(layer, args, kwargs, location):
         ensure_built(layer, args, kwargs)
         _check(layer, args)
-        return run_call(layer, args, kwargs)
+        scope = current_scope()
+        if scope is None or scope.observer is None:
+            return run_call(layer, args, kwargs)
+        return scope.observer.call(
+            layer, location, (args, kwargs), lambda args, kwargs: run_call(layer, args, kwargs)
+        )
 
 
 def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:

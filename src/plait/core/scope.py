@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,21 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from plait.core.layer import Layer
     from plait.core.variable import Variable
+    from plait.errors import Location
 
 _local = threading.local()
+
+
+class Observer(Protocol):
+    """Comes between layers and what they do, to look at it or to measure it."""
+
+    def call(
+        self, layer: Layer, location: Location | None, args: Any, run: Callable[..., Any]
+    ) -> Any:
+        """Return what ``run(args, kwargs)`` returns for ``(args, kwargs)``, the call of a layer."""
+
+    def read(self, variable: Variable, value: Any) -> Any:
+        """Return the value that a layer gets when it reads a variable."""
 
 
 class Scope:
@@ -38,6 +51,7 @@ class Scope:
     Attributes:
         changed: the variables assigned within, in order, with their new values.
         losses: what `add_loss` was given.
+        observer: comes between layers and their calls and variables; None: nobody.
     """
 
     def __init__(
@@ -56,6 +70,7 @@ class Scope:
         self.rng, self.step, self.training, self.abstract = rng, step, training, abstract
         self.closed = closed
         self.compute_dtype: str | None = None
+        self.observer: Observer | None = None
         self.path: list[Layer] = []
         self._masks: dict[int, tuple[Any, Any]] = {}
         self._draws: dict[str, int] = {}
@@ -72,7 +87,8 @@ class Scope:
     def read(self, variable: Variable) -> Any:
         """Return the value that `variable` has in this scope."""
         if variable in self.values:
-            return self.values[variable]
+            value = self.values[variable]
+            return value if self.observer is None else self.observer.read(variable, value)
         if self.abstract:
             return jnp.zeros(variable.shape, variable.dtype)
         return variable.concrete_value()
@@ -127,7 +143,7 @@ class Scope:
             closed=self.closed,
         )
         child.path, child._draws, child._labels = self.path, self._draws, self._labels
-        child.compute_dtype = self.compute_dtype
+        child.compute_dtype, child.observer = self.compute_dtype, self.observer
         child._masks = dict(self._masks)
         return child
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from plait.training.callback import CallbackList, Logs, to_numbers
 from plait.training.check import CheckedSource
 from plait.training.data import Source
 from plait.training.history import History
+from plait.training.nan import Watch
 from plait.training.outputs import Outputs
 from plait.training.progress import Progress
 from plait.training.resume import Run
@@ -47,6 +48,7 @@ class Trainer(Steps):
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
         resume: Any = None,
+        nan: Literal["locate"] | None = None,
     ) -> History:
         """Train for a number of epochs.
 
@@ -71,6 +73,9 @@ class Trainer(Steps):
             validation_steps: batches of validation; default: all the data.
             validation_batch_size: default: `batch_size`.
             validation_freq: validate each so many epochs, or at the epochs listed (from 1).
+            nan: "locate" to look for NaN after every call of the engine, which costs a copy of the
+                state, and to name the batch, the layer, its line and forward or backward; without
+                it, an epoch whose loss is NaN warns once.
             resume: a folder for checkpoints of this run, or `plait.saving.Checkpoints`. If it has
                 one, training goes on from there as if it had never ended: the same script, killed
                 and started again, gives the same weights and history. Data that come in batches
@@ -83,6 +88,7 @@ class Trainer(Steps):
         Raises:
             NotCompiledError: `compile` comes first.
             DataError: the data do not fit the model; nothing is trained.
+            NanError: with ``nan="locate"``, a step made NaN; the model is as it was before it.
             ConfigError: the checkpoint is that of another model, or of other data.
             FileError: a checkpoint cannot be written or read.
         """
@@ -109,6 +115,7 @@ class Trainer(Steps):
             size = validation_batch_size or batch_size
             validation = self._source(vx, vy, vw, size, validation_steps)
         history = History()
+        watch = Watch(self, nan)  # type: ignore[arg-type]
         hooks = self._callbacks(
             [*_as_list(callbacks), history], verbose, source, epochs, initial_epoch
         )
@@ -124,7 +131,7 @@ class Trainer(Steps):
             try:
                 for epoch in range(place.epoch, place.epoch if place.is_over else epochs):
                     hooks.on_epoch_begin(epoch)
-                    logs = self._epoch(source, validation, hooks, run, epoch)
+                    logs = self._epoch(source, validation, hooks, run, watch, epoch)
                     if validation is not None and _is_due(epoch, validation_freq):
                         validated = self._evaluate(validation, hooks)
                         logs |= {f"val_{name}": value for name, value in validated.items()}
@@ -146,11 +153,13 @@ class Trainer(Steps):
         validation: CheckedSource | None,
         hooks: CallbackList,
         run: Run,
+        watch: Watch,
         epoch: int,
     ) -> Logs:
         self.reset_metrics()
         done, logs = run.begin_epoch()
-        for call in self._calls("train", source, hooks, done):
+        watch.begin(epoch, done)
+        for call in self._calls("train", source, hooks, done, watch.train):
             logs = call.results
             hooks.batch_end("train", call.done - 1, logs)
             if self.stop_training:
@@ -158,7 +167,9 @@ class Trainer(Steps):
             run.after_steps(epoch, call.done, call.batches, logs)
             if call.is_first:
                 self._compile_ahead(hooks, train=source, test=validation)
-        return to_numbers(logs)
+        numbers = to_numbers(logs)
+        watch.end(numbers)
+        return numbers
 
     def _evaluate(self, source: CheckedSource, run: CallbackList) -> Logs:
         run.begin("test")
@@ -175,7 +186,12 @@ class Trainer(Steps):
         return numbers
 
     def _calls(
-        self, kind: str, source: CheckedSource, run: CallbackList, done: int = 0
+        self,
+        kind: str,
+        source: CheckedSource,
+        run: CallbackList,
+        done: int = 0,
+        steps: Callable[..., Any] | None = None,
     ) -> Iterator[_Call]:
         """Run the batches of an epoch, some a call; yield after each call.
 
@@ -184,6 +200,7 @@ class Trainer(Steps):
             source: the batches.
             run: the callbacks.
             done: the batches of this epoch that an earlier run did.
+            steps: runs steps in place of the engine.
         """
         engine, is_first = self._engine, True
         for block in source.blocks(lambda: self._block_length(kind, source, run)):
@@ -193,7 +210,7 @@ class Trainer(Steps):
             while first < block.batches:
                 count = min(engine.steps_a_call(kind, block), block.batches - first)
                 run.batch_begin(kind, done)
-                results = getattr(engine, kind)(block, first, count)
+                results = (steps or getattr(engine, kind))(block, first, count)
                 first, done = first + count, done + count
                 yield _Call(first - count, count, done, is_first, rows, results)
                 is_first = False

@@ -30,6 +30,7 @@ from plait.training.resume import Store
 
 if TYPE_CHECKING:
     from plait.view.difference import ModelDiff
+    from plait.view.profile import Profile
 
 
 class Model(Persistent, Trainer, Editable, Parts, Layer):
@@ -257,6 +258,29 @@ class Model(Persistent, Trainer, Editable, Parts, Layer):
         from plait.view.summary import summary
 
         summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+
+    @checked_arguments
+    def profile(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        trace: str | os.PathLike[str] | None = None,
+    ) -> Profile:
+        """Return what each layer costs on a batch: time, FLOPs, bytes and memory.
+
+        Printed, it is a table; see `plait.view.profile`.
+
+        Args:
+            x: one batch of inputs.
+            y: targets, to measure a training step; nothing is trained.
+            sample_weight: weights of the samples.
+            trace: a folder for traces that Perfetto, chrome://tracing and TensorBoard open.
+        """
+        from plait.view.profile import profile
+
+        return profile(self, x, y, sample_weight, trace=trace)
 
     def diff(self, other: Model) -> ModelDiff:
         """Return what differs between this model and another; see `plait.diff`."""

@@ -21,20 +21,31 @@ _MAX_EXPANSION = 100
 
 
 @contextmanager
-def errors_naming(path: Any) -> Iterator[None]:
+def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn every error in the block into a FileError that names the file."""
     name = f"'{os.fspath(path)}'"
     try:
+        with errors_in(name):
+            yield
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"cannot read {name}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def errors_in(name: str) -> Iterator[None]:
+    """Turn every error in the block, but those of the system, into a FileError."""
+    try:
         yield
-    except FileError as error:
+    except PlaitError as error:
         if name in error.what:
             raise
-        raise FileError(f"{name}: {error.what}", details=error.details, fix=error.fix) from error
-    except PlaitError as error:
-        what = f"{name} cannot be read: {error.what}"
+        verb = ":" if isinstance(error, FileError) else " cannot be read:"
+        what = f"{name}{verb} {error.what}"
         raise FileError(what, details=error.details, fix=error.fix) from error
-    except OSError as error:
-        raise FileError(f"cannot read {name}: {error.strerror or error}.") from error
+    except OSError:
+        raise
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise FileError(f"{name} cannot be read: {first}") from error

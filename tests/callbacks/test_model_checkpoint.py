@@ -91,7 +91,7 @@ def test_it_says_what_it_does(models, tmp_path, capsys):
     fit(models, plait, save, epochs=2)
     lines = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"Epoch 1: val_loss improved to \d\.\d{5}\.", lines[0])
-    assert lines[1] == f"Epoch 1: saved '{file}'."
+    assert lines[1] == f"Epoch 1: saving '{file}'."
     assert re.fullmatch(r"Epoch 2: val_loss improved from \d\.\d{5} to \d\.\d{5}\.", lines[2])
 
 

@@ -14,6 +14,7 @@ import plait
 from plait import Variable
 from plait.core import random
 from plait.core.scope import Scope
+from plait.core.variable import values_as_of
 
 
 def test_a_value_is_made_when_first_read_and_once():
@@ -222,3 +223,18 @@ def test_values_made_inside_a_trace_do_not_leak():
     jax.jit(lambda x: x @ v.value)(np.ones((1, 3), "float32"))
     assert isinstance(v.value, jax.Array)
     assert v.numpy().shape == (3, 2)
+
+
+def test_values_of_an_earlier_moment():
+    changed, other = plait.Variable([1.0]), plait.Variable([5.0])
+    moment = {changed: changed.value}
+    changed.assign([2.0])
+    elsewhere = []
+    with values_as_of(moment):
+        assert changed.numpy() == [1.0]
+        assert other.numpy() == [5.0]
+        thread = threading.Thread(target=lambda: elsewhere.append(changed.numpy()))
+        thread.start()
+        thread.join()
+    assert elsewhere == [[2.0]]
+    assert changed.numpy() == [2.0]

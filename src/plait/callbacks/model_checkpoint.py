@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import pathlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from plait.callbacks.monitor import MonitorCallback
+from plait.core.variable import values_as_of
 from plait.errors import ConfigError
+from plait.saving.background import Background
 from plait.training.callback import Logs
+from plait.training.identity import named_variables
 
 _WEIGHTS = (".weights.h5", ".safetensors")
 
@@ -18,7 +22,8 @@ _WEIGHTS = (".weights.h5", ".safetensors")
 class ModelCheckpoint(MonitorCallback):
     """Save the model, or its weights, at the end of epochs or after so many batches.
 
-    To go on with a run that was killed, use ``fit(resume=...)``.
+    Files are written beside training, one at a time, each as a whole or not at all; all are there
+    when `fit` returns. To go on with a run that was killed, use ``fit(resume=...)``.
 
     Args:
         filepath: where to; ends in ".keras", for weights alone in ".weights.h5" or ".safetensors".
@@ -40,7 +45,7 @@ class ModelCheckpoint(MonitorCallback):
     Raises:
         ConfigError: the ending of `filepath`, or a number, is wrong; or, when saving, the logs lack
             something that `filepath` names.
-        FileError: when saving, the file cannot be written.
+        FileError: a file could not be written; at the next one, or when training ends.
 
     Example:
         >>> import tempfile
@@ -93,6 +98,7 @@ class ModelCheckpoint(MonitorCallback):
         self._epoch = 0
         self._since = 0
         self._files: list[str] = []
+        self._background = Background()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Know which epoch it is."""
@@ -103,6 +109,15 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_freq == "epoch" and (epoch + 1) % self.every == 0:
             self._save(self._path({**(logs or {}), "epoch": epoch + 1}), logs)
 
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """See that all is written."""
+        self._background.wait()
+
+    def on_abort(self) -> None:
+        """End what is being written: an exception has ended the run."""
+        with suppress(Exception):
+            self._background.wait()
+
     def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._since += 1
         if self._since == self.save_freq:
@@ -112,7 +127,8 @@ class ModelCheckpoint(MonitorCallback):
             self._save(self._path(place | logs), logs)
 
     def get_state(self) -> Any:
-        """Return the best value, the batches since the last file, and the files."""
+        """Return the best value, the batches since the last file, and the files: they are there."""
+        self._background.wait()
         return {"best": self.best, "since": self._since, "files": self._files}
 
     def set_state(self, state: Any) -> None:
@@ -131,16 +147,24 @@ class ModelCheckpoint(MonitorCallback):
     def _save(self, path: str, logs: Logs | None) -> None:
         if not self._is_wanted(logs):
             return
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        if self.save_weights_only:
-            self.model.save_weights(path, overwrite=True)
-        else:
-            self.model.save(path, overwrite=True)
+        model = self.model
+        now = {v: v.concrete_value() for v in named_variables(model).values()}
+        files = [*(file for file in self._files if file != path), path]
+        gone = files[: -self.keep] if self.keep is not None else []
+        self._files = files[len(gone) :]
+
+        def write() -> None:
+            with suppress(OSError):  # what writes there names the file
+                pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with values_as_of(now):
+                save = model.save_weights if self.save_weights_only else model.save
+                save(path, overwrite=True)
+            for file in gone:
+                pathlib.Path(file).unlink(missing_ok=True)
+
+        self._background.start(write)
         if self.verbose:
-            print(f"Epoch {self._epoch + 1}: saved '{path}'.", flush=True)
-        self._files = [*(file for file in self._files if file != path), path]
-        while self.keep is not None and len(self._files) > self.keep:
-            pathlib.Path(self._files.pop(0)).unlink(missing_ok=True)
+            print(f"Epoch {self._epoch + 1}: saving '{path}'.", flush=True)
 
     def _is_wanted(self, logs: Logs | None) -> bool:
         """Return whether to save; where nothing can be compared, as in Keras, it is."""

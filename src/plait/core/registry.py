@@ -12,6 +12,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
@@ -36,7 +37,7 @@ _ROOMS = (
 _classes: dict[tuple[str, str], type] = {}
 _functions: dict[tuple[str, str], Callable[..., Any]] = {}
 _custom: dict[str, Any] = {}
-_exchange: Exchange | None = None
+_exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class UnknownNameError(ConfigError):
@@ -214,7 +215,8 @@ def serialize(value: Any) -> Any:
         return {"class_name": "__ellipsis__", "config": {}}
     if hasattr(value, "get_config") and not isinstance(value, type):
         written = _named(type(value)) | {"config": value.get_config()}
-        return written if _exchange is None else _exchange.written(value, written)
+        exchange = _exchange.get()
+        return written if exchange is None else exchange.written(value, written)
     if callable(value):
         for (_, known), function in _functions.items():
             if function is value:
@@ -275,7 +277,8 @@ def deserialize(value: Any, room: str | None = None) -> Any:
         return Ellipsis
     if name == "__bytes__":
         return config["value"].encode()
-    return _make(value, room) if _exchange is None else _exchange.read(value, room, _make)
+    exchange = _exchange.get()
+    return _make(value, room) if exchange is None else exchange.read(value, room, _make)
 
 
 def _make(value: Mapping[str, Any], room: str | None) -> Any:
@@ -308,13 +311,12 @@ class Exchange:
 
 @contextmanager
 def exchanging(exchange: Exchange) -> Iterator[None]:
-    """Let `serialize` and `deserialize` go through an `Exchange` within the block."""
-    global _exchange
-    before, _exchange = _exchange, exchange
+    """Let `serialize` and `deserialize` go through an `Exchange` in the block, in this thread."""
+    token = _exchange.set(exchange)
     try:
         yield
     finally:
-        _exchange = before
+        _exchange.reset(token)
 
 
 def find_class(value: Mapping[str, Any], room: str | None = None) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import jax
@@ -27,6 +29,22 @@ class Owner(Protocol):
 
     def release(self) -> None:
         """Write every value back to its variable and let go of them."""
+
+
+_earlier: ContextVar[Mapping[Variable, jax.Array] | None] = ContextVar("earlier", default=None)
+
+
+@contextmanager
+def values_as_of(moment: Mapping[Variable, jax.Array]) -> Iterator[None]:
+    """Let variables be read with the values of an earlier moment in the block, in this thread.
+
+    Training goes on elsewhere: what is written to a file is the model of that moment.
+    """
+    token = _earlier.set(moment)
+    try:
+        yield
+    finally:
+        _earlier.reset(token)
 
 
 class Variable:
@@ -106,6 +124,9 @@ class Variable:
 
     def concrete_value(self) -> jax.Array:
         """Return the state outside every scope, made now if it was not yet."""
+        earlier = _earlier.get()
+        if earlier is not None and self in earlier:
+            return earlier[self]
         if self.owner is not None:
             return self.owner.read(self)
         if self._value is None:

@@ -68,8 +68,6 @@ class Op(Layer):
             return _broadcast_spec(self.function, args, kwargs)
         try:
             return abstract_call(self, args, kwargs)
-        except PlaitError:
-            raise
         except Exception:
             refined = _with_sizes_of_peers(args, kwargs)
             if refined is None:

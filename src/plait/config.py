@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plait.core.compilation import compile_cache, set_compile_cache
 from plait.core.dtypes import dtype_policy, floatx, set_dtype_policy, set_floatx
 
 
@@ -45,11 +46,13 @@ def set_kernels(value: str) -> None:
 
 __all__: list[Any] = [
     "backend",
+    "compile_cache",
     "dtype_policy",
     "epsilon",
     "floatx",
     "image_data_format",
     "kernels",
+    "set_compile_cache",
     "set_dtype_policy",
     "set_floatx",
     "set_kernels",

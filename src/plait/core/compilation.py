@@ -3,11 +3,11 @@
 The key of a program is its StableHLO text, so models of the same architecture share one, and a
 model that is built, compiled or run again compiles nothing. XLA is only asked for what is new.
 
-The folder is ``programs`` in the user's cache folder, or what `set_folder` or the environment
-variable ``PLAIT_COMPILE_CACHE`` says (``0`` switches it off). It is for its owner alone, holds the
-most recent gigabyte, and is divided by jaxlib's version and the features of the processor. A folder
-that cannot be written is no error. Who has switched JAX's own compilation cache on or off keeps
-that instead.
+The folder is ``programs`` in the user's cache folder, or where `plait.config.set_compile_cache` or
+the environment variable ``PLAIT_COMPILE_CACHE`` says (``0`` switches it off). It is for its owner
+alone, holds the most recent gigabyte, and is divided by jaxlib's version and the features of the
+processor. A folder that cannot be written is no error. Who has switched JAX's own compilation cache
+on or off keeps that instead.
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ _lock = threading.Lock()
 _chosen: str | os.PathLike[str] | bool | None = None
 
 
-def set_folder(folder: str | os.PathLike[str] | bool | None) -> None:
-    """Keep compiled programs in a folder; True: in the usual one, False: in none.
+def set_compile_cache(folder: str | os.PathLike[str] | bool | None) -> None:
+    """Keep compiled programs in a folder for the next process.
 
-    None leaves it to the environment variable.
+    Args:
+        folder: True: the usual one; False: none; None: what the environment variable says.
     """
     global _chosen
     _chosen = folder
 
 
-def folder() -> pathlib.Path | None:
-    """Return where compiled programs are kept for the next process, or None."""
+def compile_cache() -> pathlib.Path | None:
+    """Return the folder where compiled programs are kept for the next process, or None."""
     own = jax.config.values
     if own["jax_compilation_cache_dir"] or not own["jax_enable_compilation_cache"]:
         return None
@@ -82,7 +83,7 @@ def compile_once(lowered: jax.stages.Lowered) -> Callable[..., Any]:
         if key in _programs:
             _programs.move_to_end(key)
             return _programs[key]
-    kept = folder()
+    kept = compile_cache()
     program = kept and _load(kept / key, lowered)
     if not program:
         program = lowered.compile()

@@ -107,6 +107,8 @@ class Variable:
                 source = initializer if array is None else array
                 dtype = source.dtype if array is None or array.dtype.kind != "f" else None
             self.dtype = jax.dtypes.canonicalize_dtype(dtypes.standardize(dtype)).name
+            if array is not None:  # What NumPy converts, JAX need not compile a conversion for.
+                initializer = array.astype(self.dtype)
             with jax.ensure_compile_time_eval():
                 self._value = jnp.array(initializer, dtype=self.dtype)
             self.shape = self._value.shape

@@ -77,6 +77,19 @@ def test_what_is_kept_is_the_model_of_that_moment(models, tmp_path):
     np.testing.assert_allclose(theirs.get_weights()[0], seen[1][0])
 
 
+def test_weights_alone(models, tmp_path):
+    for ending in (".weights.h5", ".safetensors"):
+        file = tmp_path / ("{epoch}" + ending)
+        save = callbacks.ModelCheckpoint(file, save_weights_only=True, every=2)
+        model = fit(models, plait, save, epochs=4)
+        names = sorted(path.name for path in tmp_path.glob(f"*{ending}"))
+        assert names == [f"2{ending}", f"4{ending}"]
+        after = model.get_weights()
+        model.set_weights(models[1])
+        model.load_weights(tmp_path / f"4{ending}")
+        np.testing.assert_array_equal(model.get_weights()[0], after[0])
+
+
 def test_the_newest_are_kept(models, tmp_path):
     (tmp_path / "mine.keras").write_text("not of this run")
     fit(models, plait, callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras", keep=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from plait.core.registry import deserialize, exchanging, serialize
@@ -42,7 +42,7 @@ class Persistent:
         settings = {
             "optimizer": self.optimizer,  # type: ignore[attr-defined]
             "loss": objective.loss,
-            "loss_weights": objective.loss_weights,
+            "loss_weights": _completed(objective.loss_weights, self.known_output_names),  # type: ignore[attr-defined]
             "metrics": objective.user_metrics,
             "weighted_metrics": objective.user_weighted_metrics,
             "run_eagerly": self.run_eagerly,  # type: ignore[attr-defined]
@@ -117,6 +117,13 @@ class Persistent:
         from plait.saving.keras_file import save_model
 
         save_model(self, filepath, overwrite, include_optimizer)
+
+
+def _completed(weights: Any, names: Sequence[str] | None) -> Any:
+    """Return loss weights for all outputs: Keras refuses a dict that leaves some out."""
+    if not isinstance(weights, Mapping) or names is None:
+        return weights
+    return {name: weights.get(name, 1.0) for name in names}
 
 
 def _takes_graphs(cls: type) -> bool:

@@ -107,7 +107,8 @@ class _Writer:
 
 
 def _named(data: dict[str, Any], name: str, inbound: list[Any]) -> dict[str, Any]:
-    return {**data, "name": name, "inbound_nodes": inbound}
+    data |= {"name": name, "inbound_nodes": inbound}  # in place: others refer to it
+    return data
 
 
 def is_functional(layer: Any) -> bool:

@@ -19,6 +19,7 @@ from plait.saving.exchange import Reading, Writing, fill_placeholders
 from plait.saving.legacy_model import legacy_model
 from plait.saving.matching import Stored, report_of, wanted_by
 from plait.saving.optimizer_state import optimizer_groups, restore_optimizer
+from plait.saving.placeholder import Placeholder
 from plait.saving.weights import assign, check_overwrite, in_hdf5, require_complete, weights_file
 
 _KERAS_VERSION = "3.12.0"  # whose readers understand everything that is written here
@@ -116,6 +117,9 @@ def load_model(
             raise FileError("it holds no model.")
         file = hdf5.Hdf5(found["model.weights.h5"], f"'{path}'")
         fill_placeholders(model, file)
+        if isinstance(model, Placeholder):
+            sequential = registry.find_class({"module": "keras", "class_name": "Sequential"})
+            model = sequential([model], name=model.name)
         restore_weights(model, in_hdf5(file), path)
         optimizer = getattr(model, "optimizer", None)
         if reading.compiles and optimizer is not None:

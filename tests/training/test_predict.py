@@ -17,7 +17,7 @@ X = rng.normal(size=(300, 6)).astype("float32")
 
 def make():
     x = plait.Input((6,), name="x")
-    hidden = layers.BatchNormalization()(layers.Dense(8, activation="relu")(x))
+    hidden = layers.BatchNormalization()(layers.Dense(8, activation="relu", name="inner")(x))
     return plait.Model(x, {"score": layers.Dense(2)(hidden), "hidden": hidden})
 
 
@@ -68,9 +68,9 @@ def test_weights_of_now_are_used(model):
     model.set_weights(weights)
     assert not np.allclose(before, after)
     np.testing.assert_array_equal(model.predict(X[:1], verbose=0)["score"], before)
-    model.get_layer("dense").activation = plait.activations.get("tanh")
+    model.get_layer("inner").activation = plait.activations.get("tanh")
     assert not np.allclose(model.predict(X[:1], verbose=0)["score"], before)
-    model.get_layer("dense").activation = plait.activations.get("relu")
+    model.get_layer("inner").activation = plait.activations.get("relu")
 
 
 def test_errors_stay_after_a_batch_that_was_good(model):

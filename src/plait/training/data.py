@@ -436,9 +436,6 @@ class ArraySource(_Epochs):
         if first is None:
             return
         size, rows = length(), itertools.chain([first], batches)
-        if size == 1:
-            yield from map(single, map(self._taken, rows))
-            return
         if self._stage is None or self._stage.length != size:
             self._stage = Stage(self.data, self.batch_size, size)
         for joined in _joined(rows, self.batch_size, size):

@@ -148,6 +148,7 @@ def _lower(context: Any, first: Any, second: Any, *, wanted: Wanted, geometry: G
     numbers = {
         name: np.asarray(getattr(geometry, name), np.int64) for name in geometry._fields[:-1]
     }
+    native()  # tells XLA of the handler
     rule = jax.ffi.ffi_lowering("plait_onednn_convolution")
     return rule(
         context,

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from plait import kernels
 from plait.core.calling import run_call
 from plait.core.layer import Layer
 from plait.core.registry import Configurable, captured
@@ -171,7 +172,8 @@ class _Counter:
             with Scope(rng=self._rng, abstract=True):
                 return run_call(layer, call_args, call_kwargs)
 
-        jaxpr, shapes = jax.make_jaxpr(pure, return_shape=True)(_tensors((args, kwargs)))
+        with kernels.using("xla"):  # whose operations are the ones that are counted
+            jaxpr, shapes = jax.make_jaxpr(pure, return_shape=True)(_tensors((args, kwargs)))
         outputs = [leaf for leaf in tree.flatten(shapes) if leaf is not None]
         flops, exact = count_flops(jaxpr)
         size = sum(math.prod(out.shape) * out.dtype.itemsize for out in outputs)

@@ -48,8 +48,10 @@ def main(short: bool = False) -> dict[str, float]:
     print(model.graph)
     print("edits:", *model.edits, sep="\n  ")
     steps = int(model.optimizer.iterations.value)
+    moment = model.optimizer.slots["stem/kernel/momentum"]
     model.fit(x, y, epochs=epochs, verbose=2)
     assert int(model.optimizer.iterations.value) > steps  # counted on, with Adam's moments
+    assert model.optimizer.slots["stem/kernel/momentum"] is moment
     results["with gelu"] = model.evaluate(x_test, y_test, verbose=0, return_dict=True)["accuracy"]
 
     print("\nA new head says whether the digit is even. The trunk is frozen, then freed.")

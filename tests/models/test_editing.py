@@ -98,6 +98,70 @@ def test_targets_in_nested_models(target):
     np.testing.assert_array_equal(model(X), expected)
 
 
+def every_kind():
+    """Return a model with a shared layer, a nested model and two outputs."""
+    a = Input((4,), name="a")
+    act = layers.ReLU(name="act")(layers.Dense(4, name="pre")(a))
+    inner = Model(a, layers.Dense(4, name="conv")(act), name="inner")
+    x = Input((4,), name="x")
+    dense = layers.Dense(4, name="dense")
+    h = inner(dense(layers.ReLU(name="top")(dense(x))))
+    return Model(x, [layers.Dense(2, name="head")(h), layers.Dense(3, name="other")(h)], name="m")
+
+
+# kind of target: (what it means in a model, the name of what it takes)
+KINDS = {
+    "name": (lambda m: "top", "dense"),
+    "call": (lambda m: "dense@1", "top"),
+    "output of a call": (lambda m: "dense@1[0]", "top"),
+    "path": (lambda m: "inner/act", "inner/pre"),
+    "glob": (lambda m: "to*", "dense"),
+    "glob of paths": (lambda m: "**/act:ReLU", "inner/pre"),
+    "layer": (lambda m: m.get_layer("top"), "dense"),
+    "layer within": (lambda m: m.get_layer("inner/act"), "inner/pre"),
+    "tensor": (lambda m: m.graph.node("top").outputs[0], "dense"),
+    "tensor within": (lambda m: m.get_layer("inner").graph.node("act").outputs[0], "inner/pre"),
+}
+VERBS = {
+    "insert_after": lambda m, t, s: m.insert_after(t, layers.Activation("tanh", name="new")),
+    "insert_before": lambda m, t, s: m.insert_before(t, layers.Activation("tanh", name="new")),
+    "insert_between": lambda m, t, s: m.insert_between(s, t, layers.Activation("tanh")),
+    "replace": lambda m, t, s: m.replace(t, layers.Activation("gelu", name="new")),
+    "remove": lambda m, t, s: m.remove(t),
+    "rewire": lambda m, t, s: m.rewire(t, [s]),
+    "rewire to": lambda m, t, s: m.rewire("head", t),
+    "replace_all_uses_with": lambda m, t, s: m.replace_all_uses_with(t, s),
+    "rename": lambda m, t, s: m.rename(t, "new"),
+    "add_output": lambda m, t, s: m.add_output("new", at=t),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_takes_every_kind_of_target(verb):
+    for kind, (target, source) in KINDS.items():
+        model = every_kind()
+        before = str(model.graph) + str(model.get_layer("inner").graph)
+        VERBS[verb](model, target(model), source)
+        assert model.graph.verify(), kind
+        assert len(model.edits) >= 1
+        changed = str(model.graph) + str(model.get_layer("inner").graph)
+        assert changed != before or verb == "rewire", kind
+        model.undo()
+        assert str(model.graph) + str(model.get_layer("inner").graph) == before, kind
+
+
+def test_where_one_layer_is_wanted_a_pattern_may_match_one():
+    model = every_kind()
+    with pytest.raises(
+        plait.GraphError, match=r"'\*:Dense' matches 3 layers .*: dense, head, other"
+    ):
+        model.rename("*:Dense", "new")
+    with pytest.raises(plait.GraphError, match="'\\*:Dense' matches 3 layers"):
+        model.cut("*:Dense")
+    with pytest.raises(plait.GraphError, match=r"no layer of Model 'm'.* matches 'nope\*'"):
+        model.rewire("head", "nope*")
+
+
 def test_an_output_within_a_nested_model_becomes_one_of_the_models_around_it():
     model = nested()
     expected, tap = model(X), model.taps("mid@1/inner/pre")(X)["mid@1/inner/pre"]

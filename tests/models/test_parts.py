@@ -99,6 +99,7 @@ def test_two_halves_of_a_residual_block_compose(index):
     "target",
     [
         "mid/inner/pre",
+        "**/conv",
         "mid@1/inner/pre",
         "mid/inner/conv",
         "mid@1/post",

@@ -26,9 +26,10 @@ class Edit(Transaction):
 
     A target is the name of a layer (``"dense_1"``), the name of one call of a shared layer
     (``"dense@1"``), one output of several (``"lstm[1]"``), a path into nested models
-    (``"encoder/conv_2"``), a layer, a symbolic tensor of the model, or what a verb returned. Where
-    a verb is about one layer, a glob (``"block*/relu"``, ``"**:Dropout"``) means every layer
-    that it matches; each place then gets a copy of what is inserted.
+    (``"encoder/conv_2"``), a layer, a symbolic tensor of the model, what a verb returned, or a
+    glob of paths (``"block*/relu"``, ``"**:Dropout"``). `insert_after`, `insert_before`, `replace`
+    and `remove` do it to every layer that a glob matches, each place with a copy of what is
+    inserted; elsewhere it has to match one.
 
     Cost: a verb touches what it changes; leaving the block is linear in the size of the graph, and
     calls only the layers whose inputs changed shape.

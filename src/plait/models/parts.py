@@ -15,7 +15,7 @@ from plait.graph.graph import Graph
 from plait.graph.tensor import SymbolicTensor
 from plait.layers.input import Input
 from plait.models.copies import copy
-from plait.models.targets import as_path, has_graph, is_glob, matches, no_match
+from plait.models.targets import as_path, has_graph, is_glob, matches, no_match, only
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -42,6 +42,12 @@ def _places(model: Model, target: Any) -> list[Any]:
     if not within:
         raise no_match(model, target)
     return within
+
+
+def _place(model: Model, target: Any) -> Any:
+    """Return a target as a name, a path or a tensor; a pattern if it matches one layer."""
+    places = _places(model, target)
+    return only(model, target, places) if is_glob(target) else places[0]
 
 
 def _tapped(draft: Draft, targets: Sequence[Any]) -> dict[str, Ref]:
@@ -99,7 +105,7 @@ def cut(model: Model, target: Any, whole: bool = True) -> tuple[Model, Model]:
 
 def submodel(model: Model, from_: Any, to: Any) -> Model:
     """See `Parts.submodel`."""
-    paths = [as_path(model, item) for item in tree.flatten((from_, to))]
+    paths = [_place(model, item) for item in tree.flatten((from_, to))]
     within = {path.partition("/")[0] if _is_path(path) else None for path in paths}
     if len(within) == 1 and None not in within:
         nested = Draft(model.graph, model.describe()).call(within.pop()).layer
@@ -116,7 +122,7 @@ def _is_path(target: Any) -> bool:
 def _placed(model: Model, targets: Any, whole: bool) -> tuple[Graph, Any]:
     """Return the graph of a model, cut behind targets within models in it, and their tensors."""
     draft = Draft(model.graph, model.describe())
-    refs = tree.map_structure(lambda item: _opened(draft, as_path(model, item), whole), targets)
+    refs = tree.map_structure(lambda item: _opened(draft, _place(model, item), whole), targets)
     draft.outputs = (draft.outputs, refs)
     graph = draft.build()
     outputs, tensors = graph.output_structure

@@ -54,6 +54,24 @@ def no_match(model: Any, pattern: str) -> GraphError:
     )
 
 
+def only(model: Any, pattern: str, paths: list[str]) -> str:
+    """Return the one path that a pattern matches.
+
+    Raises:
+        GraphError: it matches none, or several.
+    """
+    if not paths:
+        raise no_match(model, pattern)
+    if len(paths) > 1:
+        more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+        raise GraphError(
+            f"{pattern!r} matches {len(paths)} layers of {model.describe()}, and one is wanted: "
+            f"{', '.join(paths[:5])}{more}.",
+            fix=f"name it: {paths[0]!r}",
+        )
+    return paths[0]
+
+
 def has_graph(layer: Any) -> bool:
     """Return whether a layer is a model with a graph."""
     return getattr(layer, "has_graph", False)

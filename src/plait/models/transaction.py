@@ -15,7 +15,7 @@ from plait.graph.naming import check_rename
 from plait.graph.tensor import SymbolicTensor
 from plait.models.copies import remade
 from plait.models.history import Step
-from plait.models.targets import as_path, has_graph, is_glob, is_list, matches, no_match
+from plait.models.targets import as_path, has_graph, is_glob, is_list, matches, no_match, only
 
 if TYPE_CHECKING:
     from plait.models.model import Model
@@ -81,6 +81,7 @@ class Transaction:
     def _at(self, target: Any) -> Place:
         """Return the draft that a target is in, and the target within it."""
         draft = self._draft(self.model)
+        target = self._named(target)
         if isinstance(target, str) and "/" in target:
             return self._way(target)[1][-1], target.rpartition("/")[2]
         if isinstance(target, str) or target in draft:
@@ -89,6 +90,12 @@ class Transaction:
             if target in self._draft(model):  # type: ignore[arg-type]
                 return self._draft(model), target  # type: ignore[arg-type]
         return draft, target
+
+    def _named(self, target: Any) -> Any:
+        """Return a pattern as the path of the one layer that it matches; others as they are."""
+        if not is_glob(target):
+            return target
+        return only(self.model, target, [path for path, *_ in self._called_layers(target)])
 
     def _way(self, path: str) -> tuple[list[Call], list[Draft]]:
         """Return the calls that a path leads through and the drafts around and behind them."""
@@ -119,7 +126,7 @@ class Transaction:
 
         An output in there becomes another output of the models that it is in.
         """
-        path = as_path(self.model, target)
+        path = as_path(self.model, self._named(target))
         if not isinstance(path, str) or "/" not in path:
             return self._same(draft, target)
         calls, drafts = self._way(path)

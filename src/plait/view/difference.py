@@ -18,7 +18,21 @@ from plait.view.plot import draw
 
 @dataclass(frozen=True, slots=True)
 class ModelDiff(Diff):
-    """What differs between two models; false if nothing does, readable with `print`."""
+    """What differs between two models; false if nothing does, readable with `print`.
+
+    Attributes:
+        models: the two models.
+        graphs: the graphs that they had.
+
+    Example:
+        >>> import pathlib, tempfile, plait
+        >>> model = plait.Sequential([plait.Input((4,)), plait.layers.Dense(2, name="a")])
+        >>> before = model.copy()
+        >>> model.insert_after("a", plait.layers.ReLU(name="b"))
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> plait.diff(before, model).plot(folder / "changes.html").name
+        'changes.html'
+    """
 
     models: tuple[Any, Any] = field(kw_only=True, repr=False, compare=False)
     graphs: tuple[Graph, Graph] = field(kw_only=True, repr=False, compare=False)

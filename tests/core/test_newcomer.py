@@ -126,3 +126,10 @@ def test_a_type_error_from_within_is_left_alone():
     model.compile("sgd", "mse")
     with pytest.raises(TypeError, match=r"^of the user's own"):
         model.fit(np.ones((4, 3)), np.ones(4), callbacks=[Wrong()], verbose=0)
+
+
+def test_data_sets_of_keras_say_what_there_is():
+    with pytest.raises(AttributeError, match="load_mnist_sample"):
+        plait.datasets.mnist
+    with pytest.raises(AttributeError, match=r"no attribute 'nothing'\.$"):
+        plait.datasets.nothing

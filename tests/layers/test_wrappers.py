@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -15,8 +16,20 @@ IMAGES = RNG.normal(size=(2, 3, 5, 5, 2)).astype("float32")
 MASK = np.array([[1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [1, 1, 1, 1, 1]], bool)
 
 
+def gradients(layer, x, training, call):
+    """Return gradients by trainable variables and by the input, of plait's layer or of Keras'."""
+    trainable = [v.value for v in layer.trainable_variables]
+    others = [v.value for v in layer.non_trainable_variables]
+
+    def loss(values, x):
+        outputs, _ = layer.stateless_call(values, others, x, training=training, **call)
+        return sum(jnp.sum(jnp.sin(output)) for output in jax.tree.leaves(outputs))
+
+    return jax.tree.leaves(jax.jit(jax.grad(loss, argnums=(0, 1)))(trainable, jnp.asarray(x)))
+
+
 def agree(layer, oracle, x, training=False, **call):
-    """Hold outputs, shapes and changed variables of a layer against those of Keras' layer."""
+    """Hold outputs, gradients, shapes and variables of a layer against those of Keras' layer."""
     symbolic = tree.map_structure(
         lambda a: SymbolicTensor((None, None, *a.shape[2:]), str(a.dtype)), x
     )
@@ -26,9 +39,13 @@ def agree(layer, oracle, x, training=False, **call):
     weights = [rng.uniform(0.1, 0.5, v.shape).astype("float32") for v in layer.variables]
     layer.set_weights(weights)
     oracle.set_weights(weights)
+    arrays = tree.map_structure(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, call)
+    for a, b in zip(
+        gradients(layer, x, training, arrays), gradients(oracle, x, training, arrays), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     ours = tree.flatten(layer(x, training=training, **call))
-    call = tree.map_structure(lambda v: jnp.asarray(v) if isinstance(v, np.ndarray) else v, call)
-    theirs = tree.flatten(oracle(x, training=training, **call))
+    theirs = tree.flatten(oracle(x, training=training, **arrays))
     assert len(ours) == len(theirs) == len(said)
     for a, b, spec in zip(ours, theirs, said, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

@@ -143,8 +143,9 @@ def test_a_hint_once():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         network(Log()).fit(x, Y, epochs=3, verbose=0)
-    hints = [str(w.message) for w in caught if "nan='locate'" in str(w.message)]
+    hints = [w for w in caught if "nan='locate'" in str(w.message)]
     assert len(hints) == 1
-    assert hints[0].startswith("the loss is NaN in epoch 1.")
+    assert str(hints[0].message).startswith("the loss is NaN in epoch 1.")
+    assert hints[0].filename == __file__
     with pytest.raises(plait.ConfigError, match="nan is None or 'locate'"):
         network().fit(X, Y, nan="find")

@@ -112,4 +112,20 @@ def _patch(photo: np.ndarray, rng: np.random.Generator, low: float, high: float)
     return (photo[top : top + 32, left : left + 32] / 255.0).astype("float32")
 
 
+_OF_KERAS = (
+    "boston_housing", "california_housing", "cifar10", "cifar100", "fashion_mnist", "imdb", "mnist",
+    "reuters",
+)  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    instead = ""
+    if name in _OF_KERAS:
+        instead = (
+            " plait downloads nothing: real digits are load_mnist_sample() and load_digits() of "
+            "plait.datasets."
+        )
+    raise AttributeError(f"plait.datasets has no attribute {name!r}.{instead}")
+
+
 __all__ = ["load_digits", "load_mnist_sample", "load_photos_and_texts"]

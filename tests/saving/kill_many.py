@@ -210,7 +210,7 @@ def main(count, seed, kinds):
             checkpoints = Checkpoints(folder / "checkpoints", steps=draw.choice([1, 1, 5, 1000]))
             finished, kills = False, 0
             while not finished:
-                longest = 1.5 * duration if kills else 0.5 * duration
+                longest = 1.5 * duration if kills else 0.8 * duration
                 lifetime = draw.uniform(0, longest) if kills < 3 else None
                 finished, _ = process(kind, folder, checkpoints, lifetime)
                 if not finished:

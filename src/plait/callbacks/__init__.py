@@ -12,7 +12,8 @@ from plait.callbacks.remote_monitor import RemoteMonitor
 from plait.callbacks.swap_ema_weights import SwapEMAWeights
 from plait.callbacks.tensorboard import TensorBoard
 from plait.callbacks.terminate_on_nan import TerminateOnNaN
-from plait.training.callback import Callback, CallbackList
+from plait.training.callback import Callback
+from plait.training.callback_list import CallbackList
 from plait.training.history import History
 
 __all__ = [

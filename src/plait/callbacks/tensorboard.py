@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -182,7 +181,7 @@ class TensorBoard(Callback):
             from tensorboardX import SummaryWriter
 
             # Names differ by the second only, and runs may go on within one.
-            suffix = f".{secrets.token_hex(4)}"
+            suffix = f".{time.time_ns()}"
             folder = os.path.join(self.log_dir, run)
             self._writers[run] = SummaryWriter(folder, filename_suffix=suffix)
         return self._writers[run]

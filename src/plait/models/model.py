@@ -23,7 +23,7 @@ from plait.models import run
 from plait.models.editable import Editable
 from plait.models.parts import Parts
 from plait.models.persistent import Persistent
-from plait.training.callback import CallbackList
+from plait.training.callback_list import CallbackList
 from plait.training.engine import Engine
 from plait.training.loop import Trainer
 from plait.training.resume import Store

@@ -1,25 +1,18 @@
-"""`Callback`, with every hook of Keras, and the list that calls them."""
+"""`Callback`, with every hook of Keras."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from plait.core.arguments import checked_arguments
-from plait.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from plait.models.model import Model
 
 Logs = dict[str, Any]
-
-_BATCH_HOOKS = tuple(
-    f"on_{what}_{when}"
-    for what in ("batch", "train_batch", "test_batch", "predict_batch")
-    for when in ("begin", "end")
-)
 
 
 class Callback:
@@ -137,79 +130,6 @@ class Callback:
         """Let go of what is open: an exception ends the run, and no other hook follows."""
 
 
-class CallbackList:
-    """Call the hooks of several callbacks.
-
-    ``with callbacks:`` calls `on_abort` of each if an exception leaves the block.
-
-    Args:
-        callbacks: the user's.
-        model: the model at work.
-        params: ``epochs``, ``steps`` and ``verbose`` of this run.
-    """
-
-    def __init__(self, callbacks: Any, model: Any, params: dict[str, Any]) -> None:
-        self.callbacks: list[Callback] = _listed(callbacks)
-        for callback in self.callbacks:
-            callback.set_model(model)
-            callback.set_params(params)
-        self._batch_hooks = {
-            hook: [c for c in self.callbacks if _overrides(c, hook)] for hook in _BATCH_HOOKS
-        }
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            for callback in self.callbacks:
-                if hasattr(callback, "on_abort"):
-                    callback.on_abort()
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Call `on_epoch_begin` of each."""
-        for callback in self.callbacks:
-            callback.on_epoch_begin(epoch, logs)
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Call `on_epoch_end` of each."""
-        for callback in self.callbacks:
-            callback.on_epoch_end(epoch, logs)
-
-    def begin(self, what: str, logs: Logs | None = None) -> None:
-        """Call ``on_WHAT_begin`` of each; `what` is train, test or predict."""
-        for callback in self.callbacks:
-            getattr(callback, f"on_{what}_begin")(logs)
-
-    def end(self, what: str, logs: Logs | None = None) -> None:
-        """Call ``on_WHAT_end`` of each; `what` is train, test or predict."""
-        for callback in self.callbacks:
-            getattr(callback, f"on_{what}_end")(logs)
-
-    def wants_every_batch(self, what: str) -> bool:
-        """Return whether a hook must be called for every batch; `what` is as in `begin`."""
-        return any(
-            not getattr(callback, "lazy_logs", False)
-            for when in ("begin", "end")
-            for callback in self._batch_hooks[f"on_{what}_batch_{when}"]
-        )
-
-    def batch_begin(self, what: str, batch: int) -> None:
-        """Call ``on_WHAT_batch_begin`` of those that have one."""
-        for callback in self._batch_hooks[f"on_{what}_batch_begin"]:
-            getattr(callback, f"on_{what}_batch_begin")(batch, {})
-
-    def batch_end(self, what: str, batch: int, logs: Mapping[str, Any]) -> None:
-        """Call ``on_WHAT_batch_end`` of those that have one; fetch `logs` only if one reads it."""
-        numbers: Logs | None = None
-        for callback in self._batch_hooks[f"on_{what}_batch_end"]:
-            given = dict(logs) if getattr(callback, "lazy_logs", False) else None
-            if given is None:
-                numbers = to_numbers(logs) if numbers is None else numbers
-                given = dict(numbers)
-            getattr(callback, f"on_{what}_batch_end")(batch, given)
-
-
 def to_numbers(logs: Mapping[str, Any]) -> Logs:
     """Fetch device scalars as Python numbers; arrays stay arrays."""
     return {name: _number(value) for name, value in logs.items()}
@@ -220,30 +140,3 @@ def _number(value: Any) -> Any:
         return value
     array = np.asarray(value)
     return array.item() if array.ndim == 0 else array
-
-
-def _listed(callbacks: Any) -> list[Callback]:
-    if callbacks is None:
-        return []
-    items = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-    for item in items:
-        if not hasattr(item, "on_epoch_end"):
-            shown = f"the class {item.__name__}" if isinstance(item, type) else repr(item)
-            raise ArgumentTypeError(
-                f"callbacks are objects of plait.callbacks.Callback; received {shown}.",
-                fix="subclass plait.callbacks.Callback, or use LambdaCallback(on_epoch_end=...)",
-            )
-        if isinstance(item, type):
-            raise ArgumentTypeError(
-                f"callbacks are objects; received the class {item.__name__}.",
-                fix=f"{item.__name__}(...)",
-            )
-    return items
-
-
-def _overrides(callback: Any, hook: str) -> bool:
-    base = getattr(Callback, hook)
-    if getattr(type(callback), hook, base) is not base or hook in vars(callback):
-        return True
-    older = hook.replace("train_", "")
-    return "train_" in hook and _overrides(callback, older)

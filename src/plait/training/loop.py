@@ -12,7 +12,8 @@ from plait.errors import ConfigError, DataError
 from plait.graph import tree
 from plait.training import data
 from plait.training.blocks import single
-from plait.training.callback import CallbackList, Logs, to_numbers
+from plait.training.callback import Logs, to_numbers
+from plait.training.callback_list import CallbackList
 from plait.training.check import CheckedSource
 from plait.training.data import Source
 from plait.training.history import History
@@ -278,13 +279,13 @@ class Trainer(Steps):
         items = _as_list(callbacks)
         if level and not any(isinstance(item, Progress) for item in items):
             items.append(Progress(level))
-        params = {
+        params: dict[str, Any] = {
             "epochs": epochs,
             "steps": source.num_batches,
             "verbose": level,
             "initial_epoch": initial_epoch,
         }
-        return CallbackList(items, self, params)
+        return CallbackList(items, model=self, **params)
 
     # -- evaluate and predict ---------------------------------------------------------------
 
@@ -400,6 +401,8 @@ class Trainer(Steps):
 def _as_list(callbacks: Any) -> list[Any]:
     if callbacks is None:
         return []
+    if isinstance(callbacks, CallbackList):
+        return list(callbacks.callbacks)
     return list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 from plait.core import random
 from plait.core.naming import free_name
 from plait.training.blocks import single
-from plait.training.callback import CallbackList, Logs, to_numbers
+from plait.training.callback import Logs, to_numbers
+from plait.training.callback_list import CallbackList
 from plait.training.data import Position, Source
 from plait.training.identity import describe, named_variables, pair, refuse_other
 

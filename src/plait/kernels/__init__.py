@@ -1,4 +1,4 @@
-"""Convolutions and poolings: the one place where layers and ops get them from.
+"""Convolutions, poolings and recurrences: the one place where layers get them from.
 
 `TABLE` says which run natively, on oneDNN through plait-onednn, and `choose`, `using` and the
 environment variable ``PLAIT_KERNELS=xla`` switch that off.
@@ -6,6 +6,7 @@ environment variable ``PLAIT_KERNELS=xla`` switch that off.
 
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
 from plait.kernels.loops import loops_well
+from plait.kernels.lstm import lstm
 from plait.kernels.native import native
 from plait.kernels.pooling import average_pool, max_pool
 from plait.kernels.table import TABLE, choose, chosen, using
@@ -20,6 +21,7 @@ __all__ = [
     "conv_transpose",
     "depthwise_conv",
     "loops_well",
+    "lstm",
     "max_pool",
     "native",
     "output_sizes",

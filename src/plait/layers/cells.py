@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from plait import activations
+from plait import activations, kernels
 from plait.layers.recurrent_cell import RecurrentCell, Step, dropped_matmul
 
 
@@ -334,3 +334,20 @@ class LSTMCell(RecurrentCell):
             return [gate(o) * activation(c), c]
 
         return self._project(inputs, training), step
+
+    def over_time(
+        self, inputs: jax.Array, states: Any, keep: Any, training: bool, reverse: bool
+    ) -> tuple[jax.Array, list[jax.Array]] | None:
+        """Run the kernel if the cell is the usual one; see `RecurrentCell.over_time`."""
+        usual = (
+            type(self).begin is LSTMCell.begin
+            and self.activation is activations.tanh
+            and self.recurrent_activation is activations.sigmoid
+        )
+        if not usual or (training and self.recurrent_dropout):
+            return None
+        projected = self._project(inputs, training)
+        outputs, last = kernels.lstm(
+            projected, self.recurrent_kernel.value, tuple(states), keep, reverse
+        )
+        return outputs, [*last]

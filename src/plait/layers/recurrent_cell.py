@@ -123,6 +123,20 @@ class RecurrentCell(Layer):
         """
         raise NotImplementedError
 
+    def over_time(
+        self, inputs: jax.Array, states: Any, keep: Any, training: bool, reverse: bool
+    ) -> tuple[jax.Array, list[jax.Array]] | None:
+        """Return all outputs and the last states from a kernel; None: there is none, loop.
+
+        Args:
+            inputs: of shape (time, batch, features).
+            states: the first states.
+            keep: None, or (time, batch): False where a step keeps the state.
+            training: whether to drop.
+            reverse: whether to begin with the last step.
+        """
+        return None
+
     def call(self, inputs: jax.Array, states: Any, training: bool = False) -> tuple[jax.Array, Any]:
         """Return the output and the new states, nested as `states` is."""
         projected, step = self.begin(inputs, training)

@@ -70,6 +70,11 @@ class TimeLoop:
         return sequence, new_states
 
     def _run_projected(self, cell: RecurrentCell, sequence: Any, states: Any, keep: Any) -> Any:
+        if not self.unroll:
+            done = cell.over_time(sequence, states, keep, self.training, self.reverse)
+            if done is not None:
+                outputs, states = done
+                return outputs if self.every_step else states[0], states
         projected, step = cell.begin(sequence, self.training)
 
         def body(states: list[Any], now: Any) -> tuple[list[Any], Any]:

@@ -1,9 +1,10 @@
-"""Convolutions, poolings and recurrences: the one place where layers get them from.
+"""Products, convolutions, poolings and recurrences: where layers and ops get them from.
 
 `TABLE` says which run natively, on oneDNN through plait-onednn, and `choose`, `using` and the
 environment variable ``PLAIT_KERNELS=xla`` switch that off.
 """
 
+from plait.kernels.affine import affine, spread
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
 from plait.kernels.loops import loops_well
 from plait.kernels.lstm import lstm
@@ -14,6 +15,7 @@ from plait.kernels.windows import output_sizes
 
 __all__ = [
     "TABLE",
+    "affine",
     "average_pool",
     "choose",
     "chosen",
@@ -25,6 +27,7 @@ __all__ = [
     "max_pool",
     "native",
     "output_sizes",
+    "spread",
     "transposed_sizes",
     "using",
 ]

@@ -15,7 +15,8 @@ from plait.core.spec import InputSpec
 from plait.core.variable import Variable
 from plait.errors import ConfigError, ShapeError
 from plait.graph.tensor import Shape
-from plait.layers.moments import average, moments, spread, total
+from plait.kernels import spread
+from plait.layers.moments import average, moments, total
 from plait.layers.normalizer import (
     AffineNormalizer,
     along,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from plait import activations, constraints, initializers, regularizers
+from plait import activations, constraints, initializers, kernels, regularizers
 from plait.core.layer import Layer
 from plait.core.spec import InputSpec
 from plait.errors import ConfigError, ShapeError
@@ -99,10 +100,8 @@ class Dense(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return ``activation(inputs @ kernel + bias)``."""
-        outputs = inputs @ self.kernel.value
-        if self.bias is not None:
-            outputs = outputs + self.bias.value
-        return self.activation(outputs)
+        bias = None if self.bias is None else self.bias.value
+        return self.activation(kernels.affine(inputs, self.kernel.value, bias))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(batch, ..., units)``."""
@@ -197,10 +196,23 @@ class EinsumDense(Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return ``activation(einsum(equation, inputs, kernel) + bias)``."""
+        if self._parsed.is_affine and inputs.ndim > 1:
+            return self.activation(self._affine(inputs))
         outputs = jnp.einsum(self.equation, inputs, self.kernel.value)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return self.activation(outputs)
+
+    def _affine(self, inputs: Any) -> Any:
+        """Compute what the equation says as one product of two axes."""
+        kernel, contracted = self.kernel.value, self._parsed.contracted
+        free, units = inputs.shape[:-contracted], kernel.shape[contracted:]
+        bias = None
+        if self.bias is not None:
+            bias = jnp.broadcast_to(self.bias.value, units).reshape(-1)
+        width = math.prod(kernel.shape[:contracted])
+        outputs = kernels.affine(inputs.reshape(*free, width), kernel.reshape(width, -1), bias)
+        return outputs.reshape(*free, *units)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the output's shape, the batch and what the ellipsis stands for included."""
@@ -249,6 +261,8 @@ class _Equation(NamedTuple):
     kernel: str
     output: str
     ellipsis: str | None
+    contracted: int
+    is_affine: bool
 
 
 _FORM = re.compile(r"(\.{3})?([A-Za-z]+)(\.{3})?,([A-Za-z]+)->(\.{3})?([A-Za-z]+)(\.{3})?")
@@ -281,4 +295,14 @@ def _parse(equation: str, bias_axes: str | None) -> _Equation:
                 f"{equation!r}.",
                 fix=f"bias_axes='{output[-1]}'",
             )
-    return _Equation(inputs, kernel, output, "left" if left else "right" if right else None)
+    ellipsis = "left" if left else "right" if right else None
+    contracted = sum(letter not in output for letter in kernel)
+    new = kernel[contracted:]
+    is_affine = (
+        contracted > 0
+        and not right
+        and inputs.endswith(kernel[:contracted])
+        and output == inputs[:-contracted] + new
+        and all(letter in new for letter in bias_axes or "")
+    )
+    return _Equation(inputs, kernel, output, ellipsis, contracted, is_affine)

@@ -1,8 +1,8 @@
 """Mean and variance, and the way channels are summed that normalization layers share.
 
 XLA on CPU sums over all axes but the last in one slow loop. Summing over axis 1 first, behind a
-barrier that keeps XLA from merging the two sums again, vectorizes over what is left. `spread`
-does the same for the sums of the backward pass, which are transposes of broadcasts.
+barrier that keeps XLA from merging the two sums again, vectorizes over what is left.
+`plait.kernels.spread` does the same for the sums of the backward pass.
 """
 
 from __future__ import annotations
@@ -25,13 +25,6 @@ def total(x: jax.Array, axes: Sequence[int]) -> jax.Array:
     if len(axes) > 1 and 1 in axes and x.ndim - 1 not in axes:
         x = jax.lax.optimization_barrier(jnp.sum(x, axis=1, keepdims=True))
     return jnp.sum(x, axis=tuple(axes), keepdims=True)
-
-
-def spread(values: jax.Array, x: jax.Array) -> jax.Array:
-    """Broadcast values per channel over `x`, except over its axis 1."""
-    if x.ndim < 3 or values.shape[1] != 1 or values.shape[-1] == 1:
-        return values
-    return jax.lax.optimization_barrier(jnp.broadcast_to(values, (x.shape[0], 1, *x.shape[2:])))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))

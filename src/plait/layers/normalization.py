@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from plait.core.spec import InputSpec
 from plait.errors import ConfigError, ShapeError
 from plait.graph.tensor import Shape
-from plait.layers.moments import average, moments, spread
+from plait.kernels import spread
+from plait.layers.moments import average, moments
 from plait.layers.normalizer import (
     AffineNormalizer,
     Normalizer,

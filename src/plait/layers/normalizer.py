@@ -14,7 +14,7 @@ from plait.core.spec import InputSpec
 from plait.core.variable import Variable
 from plait.errors import ArgumentTypeError, ShapeError
 from plait.graph.tensor import Shape
-from plait.layers.moments import spread
+from plait.kernels import spread
 
 
 class Normalizer(Layer):

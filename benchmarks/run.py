@@ -11,12 +11,14 @@ losses check.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
 import json
 import os
 import platform
+import select
 import statistics
 import subprocess
 import sys
@@ -31,7 +33,18 @@ from worker import FRAMEWORKS
 
 HERE = Path(__file__).parent
 LATENCY, STARTS = "latency", ["start", "start-resnet20"]
+PACKAGES = [
+    "plait",
+    "plait-onednn",
+    "jax",
+    "keras",
+    "tensorflow-cpu",
+    "tensorflow",
+    "torch",
+    "numpy",
+]
 DEFAULT_ROWS = [*ROWS, LATENCY, "start"]
+PATIENCE = 600  # seconds that a worker may take to warm up or for a round
 SLOW = 4  # a peer whose round takes this many times longer than asked for gets no second one
 
 
@@ -55,6 +68,9 @@ class Worker:
 
     def answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
+        if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+            self.process.kill()
+            raise Failed(f"no answer within {PATIENCE} s")
         line = self.process.stdout.readline()
         if not line:
             self.log.seek(0)
@@ -64,12 +80,14 @@ class Worker:
 
     def round(self, seconds: float) -> dict[str, Any]:
         assert self.process.stdin is not None
-        print(seconds, file=self.process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # it ended: the answer says how
+            print(seconds, file=self.process.stdin, flush=True)
         return self.answer()
 
     def close(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
         self.log.close()
 
@@ -180,6 +198,18 @@ class Bench:
     def _fail(self, name: str, peer: str, error: Failed) -> None:
         self.remarks.append(f"{name}, {peer}: {error}")
 
+    def record(self, seconds: float) -> dict[str, Any]:
+        """Return all that is known so far, for JSON and the table."""
+        return {
+            "machine": {"processor": platform.processor(), "cores": os.cpu_count(), **self.rates},
+            "versions": versions(),
+            "seconds": seconds,
+            "rounds": self.values,
+            "medians": self.medians(),
+            "floors": self.floors,
+            "remarks": self.remarks,
+        }
+
     def medians(self) -> dict[str, dict[str, float]]:
         """Return row -> framework -> median."""
         return {
@@ -190,9 +220,8 @@ class Bench:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    names = ["plait", "jax", "keras", "tensorflow-cpu", "tensorflow", "torch", "numpy"]
     found = {}
-    for name in names:
+    for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -230,17 +259,9 @@ def main() -> None:
     began = time.perf_counter()
     for row in options.rows:
         bench.run(row)
+        record = bench.record(time.perf_counter() - began)
+        options.json.write_text(json.dumps(record, indent=1))
     note("")
-    record = {
-        "machine": {"processor": platform.processor(), "cores": os.cpu_count(), **bench.rates},
-        "versions": versions(),
-        "seconds": time.perf_counter() - began,
-        "rounds": bench.values,
-        "medians": bench.medians(),
-        "floors": bench.floors,
-        "remarks": bench.remarks,
-    }
-    options.json.write_text(json.dumps(record, indent=1))
     table.show(record)
 
 

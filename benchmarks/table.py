@@ -1,9 +1,13 @@
-"""The table of what was measured: ``python benchmarks/table.py`` prints the last one again."""
+"""The table of what was measured.
+
+``python benchmarks/table.py`` prints the last one again, with ``--markdown`` a short one for docs.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +47,14 @@ def show(record: dict[str, Any]) -> None:
     for peer in (*peers, "best", "raw", "floor"):
         table.add_column(peer, justify="right", no_wrap=True)
     floors = {**record["floors"], **_call_floors(record)}
-    for group in GROUPS:
-        for quantity, (title, more) in group.items():
-            for row in [row for row in medians if row.split()[0] == quantity]:
-                values = medians[row]
-                name = ROWS[row.split()[1]].title if " " in row else ""
-                cells = [_cell(values, peer, more) for peer in peers]
-                cells += [_best(values, more, raw) for raw in (False, True)]
-                cells.append(_floor(values, floors.get(row), more))
-                table.add_row(title.format(row=name), *cells)
-        table.add_section()
+    last = 0
+    for group, title, more, row, values in _rows(record):
+        if group != last:
+            table.add_section()
+        last = group
+        cells = [_cell(values, peer, more) for peer in peers]
+        cells += [_best(values, more, raw) for raw in (False, True)]
+        table.add_row(title, *cells, _floor(values, floors.get(row), more))
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     rates = record["machine"]
@@ -65,6 +67,38 @@ def show(record: dict[str, Any]) -> None:
     )
     for remark in record["remarks"]:
         console.print(f"failed: {remark}", style="red", markup=False)
+
+
+def markdown(record: dict[str, Any]) -> str:
+    """Return a short table: plait, the best peer, how many times better, raw JAX, the floor."""
+    lines = ["| | plait | best peer | x | raw JAX, x | floor, x |", "|---|---|---|---|---|---|"]
+    floors = {**record["floors"], **_call_floors(record)}
+    for _, title, more, row, values in _rows(record):
+        if "plait" not in values:
+            continue
+        others = {k: v for k, v in values.items() if k != "plait" and k not in RAW}
+        best = (max if more else min)(others, key=others.__getitem__) if others else None
+        floor = floors.get(row)
+        cells = [
+            title,
+            _number(values["plait"]),
+            f"{_number(others[best])} {best}" if best else "",
+            _best(values, more, False),
+            _best(values, more, True),
+            _times(_ratio(values, floor, more)) if floor else "",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _rows(record: dict[str, Any]) -> Iterator[tuple[int, str, bool, str, dict[str, float]]]:
+    """Yield group, title, whether more is better, the row's key and its medians."""
+    for index, group in enumerate(GROUPS):
+        for quantity, (title, more) in group.items():
+            for row, values in record["medians"].items():
+                if row.split()[0] == quantity:
+                    name = ROWS[row.split()[1]].title if " " in row else ""
+                    yield index, title.format(row=name), more, row, values
 
 
 def _cell(values: dict[str, float], peer: str, more: bool) -> str:
@@ -105,4 +139,8 @@ def _number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    show(json.loads((Path(__file__).parent / "results.json").read_text()))
+    last = json.loads((Path(__file__).parent / "results.json").read_text())
+    if "--markdown" in sys.argv:
+        print(markdown(last))
+    else:
+        show(last)

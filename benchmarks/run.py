@@ -33,7 +33,7 @@ from worker import FRAMEWORKS
 
 HERE = Path(__file__).parent
 LATENCY, STARTS = "latency", ["start", "start-resnet20"]
-PLAIT, PEERS = ("plait", "plait-onednn", "numpy"), ("jax", "keras", "tensorflow-cpu", "torch")
+PACKAGES = ("plait", "plait-onednn", "numpy", "jax", "keras", "tensorflow-cpu", "torch")
 DEFAULT_ROWS = [*ROWS, LATENCY, "start"]
 PATIENCE = 600  # seconds that a worker may take to warm up or for a round
 SLOW = 4  # a peer whose round takes this many times longer than asked for gets no second one
@@ -212,7 +212,7 @@ class Bench:
 @functools.cache
 def versions() -> dict[str, str]:
     found = {}
-    for name in (*PLAIT, *PEERS):
+    for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

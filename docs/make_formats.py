@@ -12,6 +12,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "saving"))
 
 import export_cases  # noqa: E402
+import layer_cases  # noqa: E402
 
 from plait import layers  # noqa: E402
 from plait.core.layer import Layer  # noqa: E402
@@ -50,7 +51,18 @@ def in_exports(layer: str) -> bool:
     return layer in used or layer in cells
 
 
-COLUMNS: dict[str, Callable[[str], bool]] = {"ONNX": in_exports, "StableHLO": in_exports}
+def in_files(layer: str) -> bool:
+    """Return whether the tests write a layer to files and read it back, in Keras too."""
+    return layer in {name for name, _, _ in layer_cases.CASES} | set(layer_cases.ELSEWHERE)
+
+
+COLUMNS: dict[str, Callable[[str], bool]] = {
+    ".keras": in_files,
+    ".h5 (read)": in_files,
+    "safetensors": in_files,
+    "ONNX": in_exports,
+    "StableHLO": in_exports,
+}
 
 
 def table(rows: list[list[Any]]) -> str:
@@ -74,9 +86,13 @@ Written by `docs/make_formats.py` from the cases that the tests hold against rea
 
 {table(rows)}
 
-Layers of your own: StableHLO takes every layer that JAX can trace. ONNX takes those whose `call` is
-made of `plait.ops` and other layers, and those with a converter (`plait.saving.onnx_converter`).
-Dropout and noise are left out of exports: they do nothing in inference.
+`.keras` is Keras 3's, both ways, with the optimizer's state; weights alone are `.weights.h5` or
+safetensors. Layers of your own are written to each of them, and read with `custom_objects` or
+`@plait.saving.register_serializable()`; an anonymous function in a `Lambda` is not written.
+
+StableHLO takes every layer of your own that JAX can trace. ONNX takes those whose `call` is made of
+`plait.ops` and other layers, and those with a converter (`plait.saving.onnx_converter`). Dropout
+and noise are left out of exports: they do nothing in inference.
 
 ## Operations in ONNX
 

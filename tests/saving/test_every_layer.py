@@ -43,15 +43,26 @@ def test_every_layer_crosses_both_ways(tmp_path):
     assert again.to_json() == model.to_json()
     for ours, written in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, written)
+    for name in ("m.weights.h5", "m.safetensors"):
+        model.save_weights(tmp_path / name)
+        again.set_weights([np.zeros_like(w) for w in again.get_weights()])
+        assert again.load_weights(tmp_path / name, verbose=False).complete
+        for ours, written in zip(again.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, written)
 
 
 def test_what_keras_writes_of_its_own_layers_opens(tmp_path):
     theirs, x = layer_cases.model(keras, AVAILABLE)
     theirs.save(tmp_path / "keras.keras")
+    theirs.save(tmp_path / "keras.h5")
     model = plait.models.load_model(tmp_path / "keras.keras")
     expected = theirs(x)
     for name, output in model(x).items():
         np.testing.assert_allclose(output, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+    legacy = plait.models.load_model(tmp_path / "keras.h5")
+    assert legacy.to_json() == model.to_json()
+    for ours, written in zip(legacy.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, written)
 
 
 def operations(lib):

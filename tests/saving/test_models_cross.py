@@ -89,6 +89,17 @@ def test_structures_of_inputs_and_outputs(tmp_path):
             np.testing.assert_allclose(found[name], output, rtol=1e-5, atol=1e-6)
 
 
+def test_keys_out_of_order_do_not_mix_up_weights(tmp_path):
+    x = plait.Input((4,), name="x")
+    model = plait.Model(x, {name: layers.Dense(4, name=f"to_{name}")(x) for name in "cab"})
+    data = RNG.normal(size=(2, 4)).astype("float32")
+    expected = model(data)
+    for reader in cross(model, tmp_path):
+        found = reader(data)
+        for name, output in expected.items():
+            np.testing.assert_allclose(found[name], output, rtol=1e-5, atol=1e-6)
+
+
 def test_layers_shared_between_models_stay_shared(tmp_path):
     shared = layers.Dense(4, name="shared")
     models = []

@@ -12,7 +12,7 @@ from plait.core.registry import Exchange, UnknownNameError
 from plait.errors import FileError
 from plait.layers import Lambda
 from plait.saving.hdf5 import Hdf5
-from plait.saving.layout import groups
+from plait.saving.layout import groups, has_automatic_name
 from plait.saving.placeholder import MissingFunction, Placeholder
 
 # Arguments that Keras' layers do not take; a layer that uses one opens in plait alone.
@@ -113,13 +113,16 @@ class Reading(Exchange):
         self.compiles, self.looking = compiles, looking
         self._shared: dict[Any, Any] = {}
         self._missing = 0
+        self._within_layer = False
 
     def read(self, data: Mapping[str, Any], room: str | None, make: Callable[..., Any]) -> Any:
         """Return the object that was written."""
         mark = data.get("shared_object_id")
         if mark is not None and mark in self._shared:
             return self._shared[mark]
-        missing = self._missing
+        missing, is_inner = self._missing, self._within_layer
+        config = data.get("config")
+        self._within_layer = isinstance(config, Mapping) and "layers" not in config
         try:
             obj = make(_understood(data), room)
             if self._missing > missing and _is_only_known_by_running(obj):
@@ -129,6 +132,10 @@ class Reading(Exchange):
             if not self.looking or not (unknown or self._missing > missing):
                 raise
             obj = self._stand_in(data, room, make)
+        finally:
+            self._within_layer = is_inner
+        if is_inner and isinstance(obj, Layer) and has_automatic_name(obj):
+            obj._named = False  # its path goes through the attribute that holds it
         if mark is not None:
             self._shared[mark] = obj
         if isinstance(obj, Layer):

@@ -17,7 +17,7 @@ from plait.saving.archive import contents, errors_naming, members, parse_json
 from plait.saving.atomic import replacing
 from plait.saving.exchange import Reading, Writing, fill_placeholders
 from plait.saving.legacy_model import legacy_model
-from plait.saving.matching import Stored, report_of, wanted_by
+from plait.saving.matching import Stored, by_place, report_of, wanted_by
 from plait.saving.optimizer_state import optimizer_groups, restore_optimizer
 from plait.saving.placeholder import Placeholder
 from plait.saving.weights import assign, check_overwrite, in_hdf5, require_complete, weights_file
@@ -130,7 +130,6 @@ def load_model(
 def restore_weights(model: Layer, stored: list[Stored], path: str) -> None:
     """Give a model all its weights by their places in a file, which may hold nothing else."""
     wanted = wanted_by(model)
-    by_place = {array.place: array for array in stored}
-    pairs = {want: by_place[want.place] for want in wanted if want.place in by_place}
+    pairs = by_place(wanted, stored)
     require_complete(report_of(path, wanted, stored, pairs), model)
     assign(pairs)

@@ -15,6 +15,7 @@ from plait.core.layer import Layer
 from plait.core.naming import snake_case
 from plait.core.variable import Variable
 from plait.graph import tree
+from plait.graph.graph import Graph
 from plait.ops import Op
 from plait.saving.placeholder import Placeholder
 
@@ -50,7 +51,7 @@ def groups(model: Layer) -> list[Group]:
             continue
         seen.add(id(layer))
         names = (*above, layer.name) if path else ()
-        automatic = automatic or (bool(path) and _is_automatic(layer))
+        automatic = automatic or (bool(path) and has_automatic_name(layer))
         variables = own_variables(layer)
         places = [f"{path}/vars/{index}".lstrip("/") for index in range(len(variables))]
         if isinstance(layer, Placeholder):
@@ -64,7 +65,8 @@ def groups(model: Layer) -> list[Group]:
     return found
 
 
-def _is_automatic(layer: Layer) -> bool:
+def has_automatic_name(layer: Layer) -> bool:
+    """Return whether a layer's name is that of its class, maybe with a number."""
     name = re.escape(layer._auto_name_prefix())
     return re.fullmatch(rf"{name}(_\d+)?", layer.name) is not None
 
@@ -83,7 +85,7 @@ def _children(layer: Layer) -> Iterator[tuple[str, Layer]]:
     """Yield (place, layer) of what a layer holds, in the order in which Keras looks."""
     layers = getattr(layer, "layers", None) if hasattr(layer, "has_graph") else None
     if layers is not None and _is_standard(layer):
-        yield from _contained("layers", layers)
+        yield from _contained("layers", _in_order_of_keras(layer))
         layers = None
     attributes: dict[str, Any] = {
         name: value for name, value in vars(layer).items() if name not in _INTERNAL
@@ -100,6 +102,27 @@ def _children(layer: Layer) -> Iterator[tuple[str, Layer]]:
 
 _INTERNAL = {"_variables", "_captured", "_losses", "_compiled", "_graph", "_stack", "_tensors"}
 _INTERNAL |= {"_input", "_engine", "_edits", "optimizer", "objective", "history"}
+
+
+def _in_order_of_keras(model: Any) -> list[Layer]:
+    """Return the layers of a model; Keras goes through dicts of outputs by their sorted keys."""
+    if hasattr(model, "_stack"):
+        return list(model.layers)
+    graph = model.graph
+    structures = graph.input_structure, graph.output_structure
+    inputs, outputs = (_sorted(structure) for structure in structures)
+    order = [*map(id, tree.flatten(inputs)), *map(id, tree.flatten(outputs))]
+    if order != [*map(id, graph.inputs), *map(id, graph.outputs)]:
+        graph = Graph(inputs, outputs)
+    return list(graph.layers)
+
+
+def _sorted(structure: Any) -> Any:
+    if isinstance(structure, dict):
+        return {key: _sorted(structure[key]) for key in sorted(structure)}
+    if isinstance(structure, list | tuple):
+        return [_sorted(item) for item in structure]
+    return structure
 
 
 def _is_standard(layer: Any) -> bool:

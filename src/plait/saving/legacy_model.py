@@ -11,7 +11,7 @@ from plait.errors import FileError
 from plait.saving.archive import parse_json
 from plait.saving.hdf5 import Hdf5
 from plait.saving.legacy import legacy_arrays, names
-from plait.saving.matching import report_of, wanted_by
+from plait.saving.matching import match, report_of, wanted_by
 from plait.saving.optimizer_state import set_state
 from plait.saving.weights import assign, require_complete
 
@@ -36,8 +36,7 @@ def legacy_model(file: Hdf5, path: str, compiles: bool) -> Any:
     if not isinstance(model, Layer):
         raise FileError("it holds no model.")
     wanted, stored = wanted_by(model), legacy_arrays(file)
-    by_place = {array.place: array for array in stored}
-    pairs = {want: by_place[want.legacy] for want in wanted if want.legacy in by_place}
+    pairs = match(wanted, stored, "path", None)
     require_complete(report_of(path, wanted, stored, pairs), model)
     assign(pairs)
     if compiles and "training_config" in attributes:

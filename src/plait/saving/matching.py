@@ -25,6 +25,7 @@ class Stored:
         place: where Keras keeps it, if the file says so.
         shape: its shape.
         read: returns the array.
+        named_place: the same, with names of layers instead of classes and numbers.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Stored:
     place: str | None
     shape: tuple[int, ...]
     read: Callable[[], Any]
+    named_place: str | None = None
 
     @property
     def automatic(self) -> bool:
@@ -49,6 +51,7 @@ class Wanted:
         path: its path in plait.
         keys: names of layers with the variable's name or number behind them.
         place: where Keras 3 keeps it.
+        named_place: the same, with names of layers instead of classes and numbers.
         legacy: the number of its layer, and its own in the layer, in a legacy file.
         automatic: whether a name in its path was given by no person.
     """
@@ -56,6 +59,7 @@ class Wanted:
     path: str
     keys: tuple[str, ...]
     place: str
+    named_place: str
     legacy: str | None
     automatic: bool
     variable: Variable
@@ -64,9 +68,11 @@ class Wanted:
 def wanted_by(model: Layer) -> list[Wanted]:
     """Return every variable of a model, in Keras' order of files."""
     paths = {id(variable): path for path, variable in variables_by_path(model).items()}
-    legacy = _legacy_places(model)
+    legacy, written = _legacy_places(model), groups(model)
+    names = {group.path: group.layer.name for group in written}
+    named = {place: named_place(place, names) for group in written for place in group.places}
     found: dict[int, Wanted] = {}
-    for group in groups(model):
+    for group in written:
         above = "/".join(group.names)
         for index, variable in enumerate(group.variables):
             name, number = legacy.get(id(variable), (None, None))
@@ -74,10 +80,26 @@ def wanted_by(model: Layer) -> list[Wanted]:
             path, place = paths[id(variable)], group.places[index]
             every = (path, *keys, *filter(None, [name]))
             found.setdefault(
-                id(variable), Wanted(path, every, place, number, group.automatic, variable)
+                id(variable),
+                Wanted(path, every, place, named[place], number, group.automatic, variable),
             )
     order = {id(variable): i for i, variable in enumerate(model.variables)}
     return sorted(found.values(), key=lambda wanted: order[id(wanted.variable)])
+
+
+def named_place(place: str, names: Mapping[str, str]) -> str:
+    """Return a place with names of layers for the classes and numbers behind ``layers/``.
+
+    Args:
+        place: ``layers/dense_1/vars/0``.
+        names: path of a group -> the name of its layer.
+    """
+    parts = place.split("/")
+    for i in range(1, len(parts)):
+        if parts[i - 1] == "layers":
+            name = names.get("/".join(place.split("/")[: i + 1]))
+            parts[i] = parts[i] if name is None else f"={name}"
+    return "/".join(parts)
 
 
 def _legacy_places(model: Any) -> dict[int, tuple[str, str]]:
@@ -171,6 +193,20 @@ def renamed(path: str, rename: Mapping[str, str] | None) -> str:
         if rename and beginning in rename:
             return "/".join([*filter(None, [rename[beginning]]), *parts[count:]])
     return path
+
+
+def by_place(wanted: Sequence[Wanted], stored: Sequence[Stored]) -> Pairs:
+    """Match a model with the file that it was made from.
+
+    Names of layers in lists are those of the file, so they decide; numbers do where they are not.
+    """
+    for mine, theirs in (("named_place", "named_place"), ("place", "place")):
+        found = {getattr(array, theirs): array for array in stored}
+        keys = {want: getattr(want, mine) for want in wanted}
+        pairs = {want: found[key] for want, key in keys.items() if key in found}
+        if len(pairs) == len(wanted):
+            break
+    return pairs
 
 
 def report_of(

@@ -16,7 +16,15 @@ from plait.saving.archive import contents, errors_naming, members, parse_json
 from plait.saving.atomic import replacing
 from plait.saving.layout import groups
 from plait.saving.legacy import legacy_arrays
-from plait.saving.matching import Pairs, Stored, check_arguments, match, report_of, wanted_by
+from plait.saving.matching import (
+    Pairs,
+    Stored,
+    check_arguments,
+    match,
+    named_place,
+    report_of,
+    wanted_by,
+)
 from plait.saving.report import LoadReport
 from plait.saving.torch_layout import from_torch
 
@@ -79,7 +87,7 @@ def _safetensors(model: Layer) -> bytes:
     from safetensors.numpy import save
 
     wanted = wanted_by(model)
-    arrays = {w.path: np.ascontiguousarray(w.variable.concrete_value()) for w in wanted}
+    arrays = {w.path: np.asarray(w.variable.concrete_value()) for w in wanted}
     places = {w.path: w.place for w in wanted}
     return save(arrays, {"format": "plait", "places": json.dumps(places)})
 
@@ -199,11 +207,17 @@ def in_hdf5(file: hdf5.Hdf5) -> list[Stored]:
     """Return the weights in an HDF5 file of Keras, the optimizer's state left out."""
     if "layer_names" in file.attributes.get("model_weights", file.attributes[""]):
         return legacy_arrays(file)
+    names = {
+        group.removesuffix("/vars"): str(attributes["name"])
+        for group, attributes in file.attributes.items()
+        if "name" in attributes and group.endswith("/vars")
+    }
     found = []
     for path, dataset in sorted(file.datasets.items(), key=lambda item: _natural(item[0])):
         if not path.startswith("optimizer/"):
             key = _key(file, path)
-            found.append(Stored(path, key, path, dataset.shape, dataset.read))
+            place = named_place(path, names)
+            found.append(Stored(path, key, path, dataset.shape, dataset.read, place))
     return found
 
 

@@ -61,3 +61,12 @@ def test_training_goes_on_after_each_crossing(make, tmp_path):
         for name, values in logs.items():
             np.testing.assert_allclose(again[name], values, rtol=1e-4, err_msg=name)
         close(reader.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_that_was_compiled_and_not_trained_is_read_without_a_warning(tmp_path):
+    model, x, y = sequential()
+    model.save(tmp_path / "m.keras")
+    read = plait.models.load_model(tmp_path / "m.keras")
+    first, second = (m.fit(x, y, epochs=1, shuffle=False, verbose=0) for m in (read, model))
+    assert first.history["loss"] == pytest.approx(second.history["loss"])

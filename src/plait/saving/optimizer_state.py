@@ -72,12 +72,14 @@ def restore_optimizer(optimizer: Any, model: Any, file: Hdf5) -> None:
 
 def set_state(optimizer: Any, model: Any, arrays: Sequence[Any]) -> None:
     """Give an optimizer of a model its state; warn and begin anew if it does not fit."""
-    trained = {id(v) for v, flag in trainable_flags(model) if flag}
-    optimizer.build({p: v for p, v in variables_by_path(model).items() if id(v) in trained})
+    entries = _entries(optimizer)
+    if not _fit(entries, arrays):  # it does if the optimizer had no slots yet when it was saved
+        trained = {id(v) for v, flag in trainable_flags(model) if flag}
+        optimizer.build({p: v for p, v in variables_by_path(model).items() if id(v) in trained})
+        entries = _entries(optimizer)
     if not arrays:
         return
-    entries = _entries(optimizer)
-    if [np.shape(entry) for entry in entries] != [np.shape(array) for array in arrays]:
+    if not _fit(entries, arrays):
         warnings.warn(
             f"the file holds the state of another optimizer than '{optimizer.name}': "
             f"{len(arrays)} arrays for {len(entries)}, or other shapes. It begins anew."
@@ -86,3 +88,7 @@ def set_state(optimizer: Any, model: Any, arrays: Sequence[Any]) -> None:
     for entry, array in zip(entries, arrays, strict=True):
         if isinstance(entry, Variable):
             entry.assign(array)
+
+
+def _fit(entries: Sequence[Any], arrays: Sequence[Any]) -> bool:
+    return [np.shape(entry) for entry in entries] == [np.shape(array) for array in arrays]

@@ -13,7 +13,7 @@ from plait.cli import main
 
 
 @plait.saving.register_serializable(package="cli_tests")
-class Gate(layers.Layer):
+class Valve(layers.Layer):
     def build(self, input_shape):
         self.gain = self.add_weight(shape=input_shape[-1:], name="gain")
 
@@ -24,7 +24,7 @@ class Gate(layers.Layer):
 def chain(gate=False, activation=None):
     x = Input((4,), name="x")
     h = layers.Dense(8, activation="relu", name="hidden")(x)
-    h = Gate(name="gate")(h) if gate else h
+    h = Valve(name="gate")(h) if gate else h
     return Model(x, layers.Dense(3, activation=activation, name="out")(h), name="m")
 
 
@@ -118,15 +118,15 @@ def test_summary(run, file, words):
 def test_what_is_not_known_can_be_looked_at(run, folder, file):
     code, out, err = run(f"summary {file}")
     assert (code, err) == (0, "")
-    assert "Gate (missing)" in out
+    assert "Valve (missing)" in out
     assert run(f"plot {file} gate.svg")[0] == 0
-    assert "Gate (missing)" in (folder / "gate.svg").read_text()
+    assert "Valve (missing)" in (folder / "gate.svg").read_text()
     assert run(f"check {file}")[:2] == (0, "nothing found\n")
     code, out, _ = run(f"diff m.json {file}")
-    assert "added      Gate (missing) 'gate' <- hidden" in out
+    assert "added      Valve (missing) 'gate' <- hidden" in out
     code, _, err = run(f"convert {file} never.keras")
     assert code == 2
-    assert re.search(r"Gate.* Fix: ", err)
+    assert re.search(r"Valve.* Fix: ", err)
     assert err.count("\n") == 1
 
 

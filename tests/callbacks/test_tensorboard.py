@@ -34,12 +34,15 @@ def fit(model, board, epochs=2):
 
 
 def events(folder):
-    for file in sorted(pathlib.Path(folder).glob("events.out.tfevents.*")):
+    found = []
+    for file in pathlib.Path(folder).glob("events.out.tfevents.*"):
         data, place = file.read_bytes(), 0
         while place < len(data):
             (length,) = struct.unpack("<Q", data[place : place + 8])
-            yield Event.FromString(data[place + 12 : place + 12 + length])
+            found.append(Event.FromString(data[place + 12 : place + 12 + length]))
             place += length + 16
+    # Files of the same second are named in no order.
+    return sorted(found, key=lambda event: event.wall_time)
 
 
 def values(folder, kind="simple_value"):

@@ -299,14 +299,19 @@ def _gather(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> None:
 
 
 def _scan(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> None:
-    parameters = small.params
-    consts, carries = parameters["num_consts"], parameters["num_carry"]
-    walk._require(parameters["length"] == large.params["length"])
-    # Steps go over the first axis; rows must lie on another.
+    walk._require(small.params["length"] == large.params["length"])
+    # Steps go over the first axis, which the body does not see; rows must lie on another.
+    body = small.params["jaxpr"]
+    carries = sum(map(_same_rank, small.outvars, body.out_avals))
+    consts = sum(map(_same_rank, small.invars, body.in_avals)) - carries
     walk._require(all(axis != 0 for axis in given[consts + carries :]))
     walk._require(all(axis != 0 for axis in got[carries:]))
     walk._require(given[consts : consts + carries] == got[:carries])
     walk._enter(small, large)
+
+
+def _same_rank(variable: Any, inner: Any) -> bool:
+    return len(variable.aval.shape) == len(inner.shape)
 
 
 def _conditional(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> None:

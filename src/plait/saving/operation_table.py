@@ -1,7 +1,7 @@
 """How Keras 3 names and splits the functions of `plait.ops` when it writes a graph.
 
 An operation of Keras is an object: some arguments of its function are its configuration, the
-rest are passed when it is called. `tests/saving/test_operations.py` holds this against Keras.
+rest are passed when it is called. `tests/saving/test_every_layer.py` crosses some of each kind.
 """
 
 from __future__ import annotations

@@ -19,3 +19,11 @@ def bounded_memory():
     jax.clear_caches()
     compilation.clear()
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Draw the same weights in a test whichever tests ran before it."""
+    from plait.utils import set_random_seed
+
+    set_random_seed(0)

@@ -31,7 +31,7 @@ def test_penalty_equals_that_of_keras(name, config, scale):
         penalty = ours(x)
         assert penalty.shape == ()
         assert penalty.dtype == "float32"
-        np.testing.assert_allclose(penalty, expected, rtol=1e-5)
+        np.testing.assert_allclose(penalty, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "config"), CASES)
@@ -41,7 +41,7 @@ def test_configurations_pass_to_keras_and_back(name, config):
     assert theirs.get_config() == pytest.approx(ours.get_config())
     back = regularizers.deserialize(keras.regularizers.serialize(theirs))
     assert type(back) is type(ours)
-    np.testing.assert_allclose(back(X), ours(X), rtol=1e-6)
+    np.testing.assert_allclose(back(X), ours(X), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["l1", "l2", "l1_l2", "orthogonal_regularizer"])

@@ -178,7 +178,7 @@ def test_convert(run, folder, ending):
         assert ending == "json" or not plait.diff(model, scope["model"])
         assert ending == "py" or json.loads(path.read_text())["config"]["name"] == "m"
         return
-    np.testing.assert_allclose(again, expected, rtol=1e-5)
+    np.testing.assert_allclose(again, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_activity_regularizer_adds_the_mean_over_the_batch():
     theirs(X2)
     theirs.set_weights(ours.get_weights())
     ours(X2), theirs(X2)
-    np.testing.assert_allclose(sum(ours.losses), sum(theirs.losses), rtol=1e-5)
+    np.testing.assert_allclose(sum(ours.losses), sum(theirs.losses), rtol=1e-5, atol=1e-6)
 
 
 def test_einsum_dense_takes_unknown_sizes_from_the_input():

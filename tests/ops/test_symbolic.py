@@ -92,8 +92,10 @@ def test_unknown_sizes(function, shapes, expected):
 def test_any_input_will_do():
     variable = plait.Variable(X)
     for given in (X, X.tolist(), variable, jnp.asarray(X)):
-        np.testing.assert_allclose(ops.softmax(given), keras.ops.softmax(X), rtol=1e-6)
-        np.testing.assert_allclose(jax.jit(lambda x: ops.softmax(x))(X), ops.softmax(given))
+        np.testing.assert_allclose(ops.softmax(given), keras.ops.softmax(X), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            jax.jit(lambda x: ops.softmax(x))(X), ops.softmax(given), rtol=1e-5
+        )
     assert ops.stack([variable, X.tolist()]).shape == (2, 4, 3)
     assert ops.fori_loop(0, 2, lambda i, v: v + 1, variable).shape == (4, 3)
     assert ops.power(np.int32(2), 3) == 8
@@ -129,7 +131,7 @@ def test_functions_of_functions():
 
 def test_sparsemax_lies_on_the_simplex():
     # Keras 3.15 does not: keras-team/keras#23425
-    np.testing.assert_allclose(np.sum(ops.sparsemax(X), -1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.sum(ops.sparsemax(X), -1), 1, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(ops.sparsemax([[0.0, 0.5, 1.0]]), [[0.0, 0.25, 0.75]])
 
 

@@ -280,7 +280,7 @@ def test_an_anonymous_function_is_looked_at_and_replaced(tmp_path):
     model = plait.models.load_model(tmp_path / "m.keras", missing="placeholder")
     model.replace("twice", layers.Lambda(double))
     x = np.ones((3, 4), "float32")
-    np.testing.assert_allclose(model(x), theirs(x), rtol=1e-6)
+    np.testing.assert_allclose(model(x), theirs(x), rtol=1e-5, atol=1e-6)
 
 
 def test_an_anonymous_function_cannot_be_saved(tmp_path):

@@ -132,9 +132,9 @@ def test_training_without_nan_is_the_same():
         return history.history["loss"], model.get_weights()
 
     (losses, weights), (plain_losses, plain_weights) = train(nan="locate"), train()
-    np.testing.assert_allclose(losses, plain_losses, rtol=1e-6)
+    np.testing.assert_allclose(losses, plain_losses, rtol=1e-5, atol=1e-6)
     for ours, theirs in zip(weights, plain_weights, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_a_hint_once():

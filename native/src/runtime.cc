@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 
+#include "kernels/describe.h"
+
 namespace plait {
 namespace {
 
@@ -51,4 +53,29 @@ void* Scratch(size_t bytes) {
   return memory;
 }
 
+Level BestLevel() {
+  static const Level best = [] {
+    const auto allowed = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+    auto allows = [&](dnnl::cpu_isa isa) {
+      return (allowed & static_cast<unsigned>(isa)) == static_cast<unsigned>(isa);
+    };
+    if (allows(dnnl::cpu_isa::avx512_core) && __builtin_cpu_supports("x86-64-v4"))
+      return Level::kV4;
+    if (allows(dnnl::cpu_isa::avx2) && __builtin_cpu_supports("x86-64-v3")) return Level::kV3;
+    return Level::kV2;
+  }();
+  return best;
+}
+
 }  // namespace plait
+
+#pragma GCC visibility push(default)
+
+// Returns the level of x86-64 that the kernels which run here were compiled for.
+extern "C" const char* plait_onednn_level() {
+  const char* level = "";
+  plait::Describe({&level});
+  return level;
+}
+
+#pragma GCC visibility pop

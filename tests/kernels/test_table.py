@@ -99,6 +99,13 @@ def test_the_doctor_says_which_kernels_are_active(capsys):
         assert f"Fix: {native.fix.split()[0]}" in told
 
 
+@pytest.mark.parametrize(("limit", "level"), [("AVX2", "x86-64-v3"), ("SSE41", "x86-64-v2")])
+def test_kernels_are_for_the_processor_that_is_there(native_kernels, limit, level):
+    run = [sys.executable, "-c", "from plait import kernels; print(kernels.native().why)"]
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
+    assert level in subprocess.check_output(run, env=environment, text=True)
+
+
 def test_training_is_the_same_on_both(native_kernels, restored):
     x = np.asarray(image(64, 12, 12, 3))
     y = np.arange(64) % 4

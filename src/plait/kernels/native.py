@@ -44,12 +44,14 @@ def native() -> Native:
         for name in _HANDLERS:
             capsule = jax.ffi.pycapsule(getattr(library, name))
             jax.ffi.register_ffi_target(name, capsule, platform="cpu")
+        library.plait_onednn_level.restype = ctypes.c_char_p
+        level = library.plait_onednn_level().decode()
     except (OSError, AttributeError) as error:
         fix = INSTALL
         if "libgomp" in str(error):
             fix = "install GNU OpenMP (Debian: apt install libgomp1)"
         return Native(None, f"{path} cannot be loaded: {error}", fix)
-    return Native(library, f"oneDNN on the CPU, {path}")
+    return Native(library, f"oneDNN and kernels for {level} on the CPU, {path}")
 
 
 def _load(path: Path) -> ctypes.CDLL:

@@ -1,0 +1,92 @@
+// Vectors of floats as wide as the level's registers, and functions of them.
+//
+// NaN and infinities pass through; errors are a few units in the last place.
+#pragma once
+
+#include <cstdint>
+
+#include "levels.h"
+
+namespace plait::PLAIT_LEVEL {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+#elif defined(__AVX2__)
+constexpr int kWidth = 8;
+#else
+constexpr int kWidth = 4;
+#endif
+
+// Arithmetic and comparisons are those of GCC's vector extension; a comparison gives Ints, and
+// `condition ? a : b` chooses lane by lane.
+typedef float Floats __attribute__((vector_size(4 * kWidth)));
+typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+
+// The same at any address, also that of an array of floats.
+typedef float Unaligned __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+
+inline Floats Load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
+inline void Store(float* to, Floats values) { *reinterpret_cast<Unaligned*>(to) = values; }
+inline Floats All(float value) { return value - Floats{}; }
+
+// The first `count` floats, at most kWidth; the rest is 0, and is not read or written.
+inline Floats Load(const float* from, int64_t count) {
+  if (count >= kWidth) return Load(from);
+  Floats values{};
+  for (int64_t i = 0; i < count; ++i) values[i] = from[i];
+  return values;
+}
+
+inline void Store(float* to, Floats values, int64_t count) {
+  if (count >= kWidth) return Store(to, values);
+  for (int64_t i = 0; i < count; ++i) to[i] = values[i];
+}
+
+// Comparisons with NaN are false, so that NaN is not clamped away.
+inline Floats Clamp(Floats x, float low, float high) {
+  x = x < low ? All(low) : x;
+  return x > high ? All(high) : x;
+}
+
+// 2^n for -127 < n < 128; 0 for -127, infinity for 128.
+inline Floats PowerOfTwo(Ints n) { return reinterpret_cast<Floats>((n + 127) << 23); }
+
+// e^x as (1 + rest) 2^n, |rest| < 0.42. The rest is r + r^2 p(r) with |r| <= log(2) / 2, where p is a
+// minimax fit, of relative error 1.4e-8. Log 2 is taken away in two parts (Cody & Waite 1980).
+struct Exponential {
+  Floats rest;
+  Ints n;
+};
+
+inline Exponential Split(Floats x) {
+  constexpr float kShift = 0x1.8p23f;  // with it added, the lowest bits are a whole number
+  const Floats shifted = x * 0x1.715476p0f + kShift;
+  const Floats whole = shifted - kShift;
+  const Floats r = x - whole * 0x1.63p-1f + whole * 0x1.bd0106p-13f;
+  Floats p = r * 0x1.6bebfep-10f + 0x1.1227bp-7f;
+  p = p * r + 0x1.555674p-5f;
+  p = p * r + 0x1.5554bp-3f;
+  p = p * r + 0x1.fffffep-2f;
+  return {p * (r * r) + r, reinterpret_cast<Ints>(shifted) - 0x4B400000};
+}
+
+inline Floats Exp(Floats x) {
+  const Exponential e = Split(Clamp(x, -104.0f, 89.0f));
+  const Ints half = e.n >> 1;  // in two steps, one of which alone neither vanishes nor overflows
+  return (e.rest + 1.0f) * PowerOfTwo(half) * PowerOfTwo(e.n - half);
+}
+
+inline Floats Sigmoid(Floats x) {
+  const Exponential e = Split(Clamp(-x, -87.0f, 88.7f));
+  return 1.0f / ((e.rest + 1.0f) * PowerOfTwo(e.n) + 1.0f);
+}
+
+// (e^2x - 1) / (e^2x + 1), which keeps the digits of small x.
+inline Floats Tanh(Floats x) {
+  const Exponential e = Split(Clamp(x + x, -20.0f, 20.0f));
+  const Floats scale = PowerOfTwo(e.n);
+  const Floats less_one = e.rest * scale + (scale - 1.0f);
+  return less_one / (less_one + 2.0f);
+}
+
+}  // namespace plait::PLAIT_LEVEL

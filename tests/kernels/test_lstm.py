@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from plait.kernels import lstm
+from plait.kernels.lstm import projected_lstm as lstm
 
 RNG = np.random.default_rng(0)
 STEPS, BATCH, UNITS = 4, 3, 2

@@ -6,6 +6,7 @@ environment variable ``PLAIT_KERNELS=xla`` switch that off.
 
 from plait.kernels.affine import affine, spread
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
+from plait.kernels.gru import gru
 from plait.kernels.loops import loops_well
 from plait.kernels.lstm import lstm
 from plait.kernels.native import native
@@ -22,6 +23,7 @@ __all__ = [
     "conv",
     "conv_transpose",
     "depthwise_conv",
+    "gru",
     "loops_well",
     "lstm",
     "max_pool",

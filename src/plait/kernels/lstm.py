@@ -14,28 +14,64 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from plait.kernels import recurrence
+from plait.kernels.affine import affine
+from plait.kernels.table import is_native
+
 States = tuple[jax.Array, jax.Array]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
 def lstm(
-    projected: jax.Array,
+    x: jax.Array,
+    kernel: jax.Array,
     recurrent_kernel: jax.Array,
+    bias: jax.Array | None,
     states: States,
-    keep: jax.Array | None,
-    reverse: bool,
+    keep: jax.Array | None = None,
+    reverse: bool = False,
 ) -> tuple[jax.Array, States]:
     """Return h of every step, and the last h and c.
 
     Gates are those of Keras' LSTM with tanh and sigmoid, in the order i, f, g, o.
 
     Args:
-        projected: ``inputs @ kernel + bias``, (time, batch, 4 * units).
+        x: (time, batch, features).
+        kernel: (features, 4 * units).
         recurrent_kernel: (units, 4 * units).
+        bias: (4 * units,).
         states: the first h and c, (batch, units) each.
         keep: (time, batch); False where a step leaves the states as they are.
         reverse: whether to begin with the last step; outputs keep the place of their inputs.
     """
+    operands = recurrence.operands(x, kernel, recurrent_kernel, bias, *states, keep=keep)
+    if is_native("LSTM", x, kernel, recurrent_kernel, *states):
+        h, *last = recurrence.recurrence(recurrence.Kind(False, reverse), *operands)
+    else:
+        h, *last = _on_xla(*operands, reverse=reverse)
+    return jnp.swapaxes(h, 0, 1), (last[0], last[1])
+
+
+def _on_xla(
+    x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, c: Any, keep: Any, *, reverse: bool
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    projected = affine(jnp.swapaxes(x, 0, 1), kernel, bias if bias.size else None)
+    kept = keep.T if keep.size else None
+    outputs, last = projected_lstm(projected, recurrent, (h, c), kept, reverse)
+    return jnp.swapaxes(outputs, 0, 1), *last
+
+
+recurrence.refer(False, _on_xla)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
+def projected_lstm(
+    projected: jax.Array,
+    recurrent_kernel: jax.Array,
+    states: States,
+    keep: jax.Array | None,
+    reverse: bool,
+) -> tuple[jax.Array, States]:
+    """Return what `lstm` does, of ``projected = x @ kernel + bias``, (time, batch, 4 * units)."""
     outputs, _, _, last = _run(projected, recurrent_kernel, states, keep, reverse)
     return outputs, last
 
@@ -60,8 +96,8 @@ def _run(
     return h, c, gates, last
 
 
-@lstm.defjvp
-def _lstm_jvp(reverse: bool, primals: Any, tangents: Any) -> Any:
+@projected_lstm.defjvp
+def _projected_jvp(reverse: bool, primals: Any, tangents: Any) -> Any:
     projected, kernel, (first_h, first_c), keep = primals
     d_projected, d_kernel, d_states, _ = tangents
     outputs, c, gates, last = _run(projected, kernel, (first_h, first_c), keep, reverse)

@@ -13,7 +13,11 @@ from typing import NamedTuple
 import jax
 
 INSTALL = "pip install ./native   (in a clone of plait; needs g++)"
-_HANDLERS = ("plait_onednn_convolution",)
+_HANDLERS = (
+    "plait_onednn_convolution",
+    "plait_onednn_recurrence",
+    "plait_onednn_recurrence_backward",
+)
 
 
 class Native(NamedTuple):

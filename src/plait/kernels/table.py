@@ -47,6 +47,14 @@ TABLE = (
         "as for the convolution whose transpose it is",
         "plait-onednn",
     ),
+    Row(
+        "LSTM",
+        "cpu",
+        "float32",
+        "tanh and sigmoid, no recurrent dropout, not unrolled",
+        "plait-onednn",
+    ),
+    Row("GRU", "cpu", "float32", "as for LSTM, and reset_after", "plait-onednn"),
 )
 
 

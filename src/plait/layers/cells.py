@@ -216,6 +216,24 @@ class GRUCell(RecurrentCell):
 
         return self._project(inputs, training), step
 
+    def over_time(
+        self, inputs: jax.Array, states: Any, keep: Any, training: bool, reverse: bool
+    ) -> tuple[jax.Array, list[jax.Array]] | None:
+        """Run the kernel if the cell is the usual one; see `RecurrentCell.over_time`."""
+        usual = type(self).begin is GRUCell.begin and self.reset_after
+        if not (usual and self._runs_whole(training)):
+            return None
+        outputs, last = kernels.gru(
+            self._dropped(inputs, training),
+            self.kernel.value,
+            self.recurrent_kernel.value,
+            None if self.bias is None else self.bias.value,
+            states[0],
+            keep,
+            reverse,
+        )
+        return outputs, [last]
+
 
 class LSTMCell(RecurrentCell):
     """Compute one step of `LSTM`.
@@ -339,15 +357,15 @@ class LSTMCell(RecurrentCell):
         self, inputs: jax.Array, states: Any, keep: Any, training: bool, reverse: bool
     ) -> tuple[jax.Array, list[jax.Array]] | None:
         """Run the kernel if the cell is the usual one; see `RecurrentCell.over_time`."""
-        usual = (
-            type(self).begin is LSTMCell.begin
-            and self.activation is activations.tanh
-            and self.recurrent_activation is activations.sigmoid
-        )
-        if not usual or (training and self.recurrent_dropout):
+        if not (type(self).begin is LSTMCell.begin and self._runs_whole(training)):
             return None
-        projected = self._project(inputs, training)
         outputs, last = kernels.lstm(
-            projected, self.recurrent_kernel.value, tuple(states), keep, reverse
+            self._dropped(inputs, training),
+            self.kernel.value,
+            self.recurrent_kernel.value,
+            None if self.bias is None else self.bias.value,
+            tuple(states),
+            keep,
+            reverse,
         )
         return outputs, [*last]

@@ -161,6 +161,19 @@ class RecurrentCell(Layer):
             return projected
         return projected + self.bias.value.reshape(-1, projected.shape[-1])[0]
 
+    def _runs_whole(self, training: bool) -> bool:
+        """Return whether a kernel for tanh and sigmoid can run over all steps."""
+        each_gate = (self.implementation == 1 and self.dropout) or self.recurrent_dropout
+        return (
+            self.activation is activations.tanh
+            and self.recurrent_activation is activations.sigmoid  # type: ignore[attr-defined]
+            and not (training and each_gate)
+        )
+
+    def _dropped(self, inputs: jax.Array, training: bool) -> jax.Array:
+        masks = self._dropout_masks(self.dropout, inputs.shape[-2:], training)
+        return inputs * masks[0] if masks else inputs
+
     def _recurrent_masks(self, inputs: jax.Array, training: bool) -> list[jax.Array]:
         return self._dropout_masks(self.recurrent_dropout, (inputs.shape[-2], self.units), training)
 

@@ -1,0 +1,53 @@
+// Products of small matrices that stay in registers.
+#pragma once
+
+#include "vectors.h"
+
+namespace plait::PLAIT_LEVEL {
+
+// A tile is up to kRows rows of kColumns vectors; it leaves registers for the operands.
+constexpr int kColumns = 4;
+constexpr int kRows = kWidth == 16 ? 6 : 3;
+
+// Adds a @ b to a tile. a[row][k] is at row * a_row + k * a_step, b[k] has kColumns vectors at
+// k * b_step. The vectors in column `without` are left as they are.
+template <int rows, int without = -1>
+inline void AddProduct(Floats (&tile)[rows][kColumns], const float* a, int64_t a_row,
+                       int64_t a_step, const float* b, int64_t b_step, int64_t count) {
+  for (int64_t k = 0; k < count; ++k, a += a_step, b += b_step) {
+    Floats columns[kColumns];
+#pragma GCC unroll 8
+    for (int j = 0; j < kColumns; ++j) columns[j] = Load(b + j * kWidth);
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i) {
+      const Floats factor = All(a[i * a_row]);
+#pragma GCC unroll 8
+      for (int j = 0; j < kColumns; ++j)
+        if (j != without) tile[i][j] += factor * columns[j];
+    }
+  }
+}
+
+template <int value>
+struct Count {
+  static constexpr int kValue = value;
+};
+
+// Calls body(first, Count<rows>) for tiles of nearly equal height that make up `total` rows.
+template <typename Body>
+inline void ForTiles(int64_t total, Body body) {
+  const int64_t tiles = (total + kRows - 1) / kRows;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t first = total * tile / tiles;
+    switch (total * (tile + 1) / tiles - first) {
+      case 1: body(first, Count<1>()); break;
+      case 2: body(first, Count<2>()); break;
+      case 3: body(first, Count<3>()); break;
+      case 4: if constexpr (kRows > 3) body(first, Count<4>()); break;
+      case 5: if constexpr (kRows > 3) body(first, Count<5>()); break;
+      case 6: if constexpr (kRows > 3) body(first, Count<6>()); break;
+    }
+  }
+}
+
+}  // namespace plait::PLAIT_LEVEL

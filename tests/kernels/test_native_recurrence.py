@@ -1,0 +1,129 @@
+"""Native LSTM and GRU against XLA's: values, all gradients, and ways to transform them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plait import kernels
+
+pytestmark = pytest.mark.usefixtures("native_kernels")
+
+
+def normal(seed, *shape):
+    return jnp.asarray(0.5 * np.random.default_rng(seed).normal(size=shape), "float32")
+
+
+def arguments(gru, batch, steps, features, units, bias=True):
+    """Return x, kernel, recurrent kernel, bias, h and c."""
+    gates = 3 if gru else 4
+    shape = (2, gates * units) if gru else (gates * units,)
+    return (
+        normal(0, steps, batch, features),
+        normal(1, features, gates * units),
+        normal(2, units, gates * units),
+        normal(3, *shape) if bias else None,
+        normal(4, batch, units),
+        normal(5, batch, units),
+    )
+
+
+def run(gru, keep=None, reverse=False):
+    def function(x, kernel, recurrent, bias, h, c):
+        if gru:
+            return kernels.gru(x, kernel, recurrent, bias, h, keep, reverse)
+        outputs, last = kernels.lstm(x, kernel, recurrent, bias, (h, c), keep, reverse)
+        return outputs, *last
+
+    return function
+
+
+def loss(function):
+    return lambda *a: sum(jnp.sum(jnp.sin(part)) for part in jax.tree.leaves(function(*a)))
+
+
+def check_same(function, *values):
+    def traced(*a):
+        return function(*a)
+
+    assert "plait_recurrence" in str(jax.make_jaxpr(traced)(*values))
+    ours = jax.jit(traced)(*values)
+    with kernels.using("xla"):
+        theirs = jax.jit(lambda *a: function(*a))(*values)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        scale = float(jnp.max(jnp.abs(b))) or 1.0
+        np.testing.assert_allclose(a / scale, b / scale, atol=1e-5, rtol=0)
+
+
+quick = settings(
+    max_examples=12, deadline=None, suppress_health_check=[*HealthCheck], derandomize=True
+)
+
+
+@quick
+@given(
+    gru=st.booleans(),
+    sizes=st.tuples(
+        st.integers(1, 9), st.integers(1, 4), st.integers(1, 20), st.sampled_from([1, 5, 16, 33])
+    ),
+    masked=st.booleans(),
+    reverse=st.booleans(),
+    bias=st.booleans(),
+)
+def test_values_and_gradients_are_those_of_xla(gru, sizes, masked, reverse, bias):
+    keep = jnp.asarray(np.random.default_rng(6).random((sizes[1], sizes[0])) < 0.6)
+    function = run(gru, keep if masked else None, reverse)
+    by = tuple(range(6) if bias else (0, 1, 2, 4, 5))
+    values = arguments(gru, *sizes, bias)
+    check_same(lambda *a: (function(*a), jax.grad(loss(function), by)(*a)), *values)
+
+
+def penalty(function):
+    def value(*a):
+        return jnp.sum(jax.grad(loss(function))(*a) ** 2)
+
+    return value
+
+
+@pytest.mark.parametrize("gru", [False, True], ids=["LSTM", "GRU"])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f: jax.grad(penalty(f), (0, 1, 2)),
+        lambda f: lambda *a: jax.jvp(f, a, a),
+        lambda f: lambda *a: jax.hessian(loss(f), 4)(*a),
+        lambda f: jax.grad(loss(jax.checkpoint(f)), (0, 1)),
+        lambda f: jax.vmap(f, (0, None, None, None, None, None)),
+        lambda f: jax.vmap(f, (None, 0, 0, None, None, None)),
+        lambda f: jax.grad(loss(jax.vmap(f, (0, None, None, None, None, None))), (0, 1)),
+    ],
+    ids=["penalty", "jvp", "hessian", "checkpoint", "vmap-x", "vmap-kernels", "grad-of-vmap"],
+)
+def test_transformations(gru, transform, request):
+    x, kernel, recurrent, *rest = arguments(gru, 2, 3, 4, 3)
+    name = request.node.callspec.id
+    if "vmap-x" in name or "grad-of" in name:
+        x = jnp.stack([x, 2 * x])
+    if "vmap-kernels" in name:
+        kernel, recurrent = jnp.stack([kernel, -kernel]), jnp.stack([recurrent, -recurrent])
+    check_same(transform(run(gru)), x, kernel, recurrent, *rest)
+
+
+@pytest.mark.parametrize("gru", [False, True], ids=["LSTM", "GRU"])
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+def test_what_is_not_finite_passes_through(gru, value):
+    x, *rest = arguments(gru, 3, 4, 2, 5)
+    function = jax.jit(lambda *a: run(gru)(*a))
+    ours = function(x.at[1, 0, 0].set(value), *rest)
+    with kernels.using("xla"):
+        theirs = jax.jit(lambda *a: run(gru)(*a))(x.at[1, 0, 0].set(value), *rest)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_wrong_shapes_are_errors_in_python():
+    x, kernel, *rest = arguments(False, 2, 3, 4, 5)
+    with pytest.raises(Exception, match="the kernel does not fit"):
+        jax.block_until_ready(run(False)(x, kernel[:3], *rest))

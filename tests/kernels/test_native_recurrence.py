@@ -8,8 +8,30 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plait import kernels
+from plait.kernels import recurrence
 
 pytestmark = pytest.mark.usefixtures("native_kernels")
+pays = recurrence.pays
+
+
+@pytest.fixture(autouse=True, scope="module")
+def at_every_size():
+    """Use the native kernels where XLA is faster as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrence, "pays", lambda *sizes: True)
+        yield
+
+
+@pytest.mark.parametrize("gru", [False, True])
+@pytest.mark.parametrize(
+    ("sizes", "native"),
+    [((64, 64, 32, 64), True), ((1, 64, 32, 64), False), ((64, 1, 32, 64), False)],
+)
+def test_small_recurrences_are_left_to_xla(monkeypatch, gru, sizes, native):
+    monkeypatch.setattr(recurrence, "pays", pays)
+    function = run(gru)
+    jaxpr = jax.make_jaxpr(lambda *a: function(*a))(*arguments(gru, *sizes))
+    assert ("plait_recurrence" in str(jaxpr)) == native
 
 
 def normal(seed, *shape):

@@ -37,7 +37,9 @@ def gru(
     """
     none = jnp.zeros((0,), x.dtype)
     operands = recurrence.operands(x, kernel, recurrent_kernel, bias, state, none, keep=keep)
-    if is_native("GRU", x, kernel, recurrent_kernel, state):
+    steps, batch, _ = x.shape
+    fits = is_native("GRU", x, kernel, recurrent_kernel, state)
+    if fits and recurrence.pays(batch, steps, recurrent_kernel.shape[0]):
         h, last, _ = recurrence.recurrence(recurrence.Kind(True, reverse), *operands)
     else:
         h, last, _ = _on_xla(*operands, reverse=reverse)

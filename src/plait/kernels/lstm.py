@@ -44,7 +44,9 @@ def lstm(
         reverse: whether to begin with the last step; outputs keep the place of their inputs.
     """
     operands = recurrence.operands(x, kernel, recurrent_kernel, bias, *states, keep=keep)
-    if is_native("LSTM", x, kernel, recurrent_kernel, *states):
+    steps, batch, _ = x.shape
+    fits = is_native("LSTM", x, kernel, recurrent_kernel, *states)
+    if fits and recurrence.pays(batch, steps, recurrent_kernel.shape[0]):
         h, *last = recurrence.recurrence(recurrence.Kind(False, reverse), *operands)
     else:
         h, *last = _on_xla(*operands, reverse=reverse)

@@ -10,6 +10,7 @@ received, and ends with one concrete fix::
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -39,6 +40,7 @@ def user_location() -> Location | None:
     return None
 
 
+@functools.cache
 def is_user_file(file: str) -> bool:
     """Return whether a source file is neither plait's nor of what lies between it and a user."""
     library = f"{os.sep}site-packages{os.sep}jax" in file or f"{os.sep}contextlib.py" in file

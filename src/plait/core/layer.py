@@ -32,8 +32,11 @@ from plait.graph.naming import check_rename
 from plait.graph.node import Node, calls_of, describe_layer
 from plait.graph.tensor import any_symbolic
 
+_UNSET = object()
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-_NOT_CHILDREN = frozenset({"_variables", "_captured", "_losses", "_compiled"})
+_NOT_CHILDREN = frozenset(
+    {"_variables", "_captured", "_losses", "_compiled", "_built_for", "location"}
+)
 
 
 class Layer(Weights, Configurable):
@@ -181,17 +184,17 @@ class Layer(Weights, Configurable):
         return f"<{type(self).__name__} name={self._name}, built={self.built}>"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_variables" not in self.__dict__ and isinstance(value, Layer | Variable):
+        own = self.__dict__
+        held = own.get(name, _UNSET)
+        if "_variables" not in own and isinstance(value, (Layer, Variable)):
             _require_super(type(self))
-        held = self.__dict__.get(name)
-        if isinstance(held, Variable) and isinstance(value, np.ndarray | jax.Array):
+        if isinstance(held, Variable) and isinstance(value, (np.ndarray, jax.Array)):
             raise ConfigError(
                 f"{self.describe()}: an array cannot take the place of variable '{name}'.",
                 fix=f"layer.{name}.assign(value)",
             )
-        same = name in self.__dict__ and self.__dict__[name] is value
         super().__setattr__(name, value)
-        if not same:
+        if held is not value:
             mark_changed(self)
 
     def __getattr__(self, name: str) -> Any:
@@ -403,14 +406,14 @@ class Layer(Weights, Configurable):
     def _children(self) -> Iterator[tuple[str, Layer | Variable]]:
         """Yield what attributes hold: (path segment, layer or variable)."""
         for attribute, value in self.__dict__.items():
-            if type(value) in _PLAIN:
+            if type(value) in _PLAIN or not isinstance(value, (Layer, Variable, list, tuple, dict)):
                 continue
             if isinstance(value, Layer):
                 yield attribute.lstrip("_"), value
             elif isinstance(value, Variable):
                 if self._variables.get(value.name) is not value:
                     yield attribute if value.name == "variable" else value.name, value
-            elif attribute not in _NOT_CHILDREN and isinstance(value, list | tuple | dict):
+            elif value and attribute not in _NOT_CHILDREN:
                 yield from contained(attribute.lstrip("_"), value)
 
     @property
@@ -499,7 +502,8 @@ class Layer(Weights, Configurable):
             arguments.setdefault("name", None)
             arguments["name"] = changes.get("name", self._name)
         layer = type(self)(**arguments)
-        layer.name = changes.get("name", self._name)
+        if layer._name != (name := changes.get("name", self._name)):
+            layer.name = name
         layer._named = self._named or "name" in changes
         layer._trainable = self._trainable
         return layer

@@ -98,30 +98,49 @@ def captured(obj: Configurable) -> dict[str, Any]:
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(init)
+    bind = _binder(signature)
 
     @functools.wraps(init)
     def recorded(self: Configurable, *args: Any, **kwargs: Any) -> None:
         if "_captured" in self.__dict__:
             init(self, *args, **kwargs)
             return
-        arguments: dict[str, Any] = {}
-        object.__setattr__(self, "_captured", arguments)
-        object.__setattr__(self, "_constructed", False)
         try:
-            bound = signature.bind(self, *args, **kwargs)
+            arguments = bind(self, args, kwargs)
         except TypeError as error:
             raise mismatch(type(self).__name__, signature, kwargs, error) from None
-        bound.apply_defaults()
-        for name, value in list(bound.arguments.items())[1:]:
-            kind = signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_KEYWORD:
-                arguments.update(value)
-            elif kind is not inspect.Parameter.VAR_POSITIONAL:
-                arguments[name] = value
+        own = self.__dict__
+        own["_captured"], own["_constructed"] = arguments, False
         init(self, *args, **kwargs)
-        object.__setattr__(self, "_constructed", True)
+        own["_constructed"] = True
 
     return recorded
+
+
+def _binder(signature: inspect.Signature) -> Callable[..., dict[str, Any]]:
+    """Return ``(self, args, kwargs) -> arguments by name, defaults filled in``, made to be quick.
+
+    What it returns raises a TypeError for arguments that do not fit.
+    """
+    parameters = list(signature.parameters.values())[1:]
+    kinds = inspect.Parameter
+    named = [p for p in parameters if p.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+    positional = [p.name for p in named if p.kind is not kinds.KEYWORD_ONLY]
+    blank = {p.name: p.default for p in named}
+    required = [p.name for p in named if p.default is kinds.empty]
+    takes_any = any(p.kind is kinds.VAR_KEYWORD for p in parameters)
+    plain = all(p.kind is not kinds.POSITIONAL_ONLY for p in named)
+
+    def bind(obj: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        arguments = {**blank, **dict(zip(positional, args, strict=False)), **kwargs}
+        fits = len(args) <= len(positional) and kwargs.keys().isdisjoint(positional[: len(args)])
+        known = takes_any or len(arguments) == len(blank)
+        missing = any(arguments[name] is kinds.empty for name in required)
+        if missing or not (plain and fits and known):
+            signature.bind(obj, *args, **kwargs)
+        return arguments
+
+    return bind
 
 
 def _room(module: str) -> str:

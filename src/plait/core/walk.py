@@ -26,7 +26,8 @@ def mark_changed(thing: Layer | Configurable) -> None:
     """Note that an attribute of a layer or an optimizer was set: compiled steps may not fit now."""
     global _version
     _version = next(_versions)
-    object.__setattr__(thing, "_changes", changes(thing) + 1)
+    own = thing.__dict__
+    own["_changes"] = own.get("_changes", 0) + 1
 
 
 def changes(thing: Layer | Configurable) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 from plait.errors import GraphError
 from plait.graph.node import describe_layer
+from plait.graph.weak import Members
 
 
 class Namespace(Protocol):
@@ -18,14 +18,12 @@ class Namespace(Protocol):
         """The layers in it."""
 
 
-_holders: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Any]] = weakref.WeakKeyDictionary()
+_holders = Members()
 
 
 def hold(namespace: Namespace, layer: Any) -> None:
     """Note that `layer` is in `namespace`."""
-    if layer not in _holders:
-        _holders[layer] = weakref.WeakSet()
-    _holders[layer].add(namespace)
+    _holders.add(layer, namespace)
 
 
 def check_rename(layer: Any, name: str, but: Iterable[Any] = ()) -> None:
@@ -34,7 +32,7 @@ def check_rename(layer: Any, name: str, but: Iterable[Any] = ()) -> None:
     Raises:
         GraphError: one is.
     """
-    for namespace in _holders.get(layer, ()):
+    for namespace in _holders.of(layer):
         if any(namespace is known for known in but):
             continue
         layers = list(namespace.layers)

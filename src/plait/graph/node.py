@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import weakref
 from typing import Any
 
 from plait.errors import Location
 from plait.graph import tree
 from plait.graph.tensor import Shape, SymbolicTensor
+from plait.graph.weak import Members
 
 _serial = itertools.count()
-_calls: weakref.WeakKeyDictionary[Any, weakref.WeakSet[Node]] = weakref.WeakKeyDictionary()
+_calls = Members()
 
 
 def calls_of(layer: Any) -> list[Node]:
     """Return the calls of a layer in graphs and symbolic tensors that are alive, oldest first."""
-    calls = [node for node in _calls.get(layer, ()) if node.live]
+    calls = [node for node in _calls.of(layer) if node.live]
     return sorted(calls, key=lambda node: node.serial)
 
 
@@ -81,10 +81,7 @@ class Node:
             self.inputs = [leaf for leaf in leaves if isinstance(leaf, SymbolicTensor)]
         self.outputs: list[SymbolicTensor] = []
         self.output_structure = tree.map_structure(self._output, outputs)
-        calls = _calls.get(layer)
-        if calls is None:
-            calls = _calls[layer] = weakref.WeakSet()
-        calls.add(self)
+        _calls.add(layer, self)
 
     def _output(self, spec: Any) -> SymbolicTensor | None:
         if spec is None:

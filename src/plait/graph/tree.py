@@ -5,15 +5,19 @@ Everything else is a leaf, None included. Dicts keep their own order.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-
-_NESTED = (list, tuple, dict, Mapping)  # the abstract class comes last: asking it is slow
 
 
 def is_leaf(structure: Any) -> bool:
     """Return whether a value is no list, tuple or dict."""
-    return not isinstance(structure, _NESTED)
+    return _is_leaf_type(type(structure))  # type: ignore[arg-type]
+
+
+@functools.lru_cache(1024)  # asking an abstract class is slow
+def _is_leaf_type(cls: type) -> bool:
+    return not issubclass(cls, (list, tuple, dict, Mapping))
 
 
 def _children(structure: Any) -> list[tuple[str, Any]]:

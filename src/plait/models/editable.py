@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from plait.core.garbage import uncollected
 from plait.core.layer import Layer
 from plait.core.walk import walk
 from plait.errors import ArgumentTypeError
@@ -42,7 +43,7 @@ class Editable:
         return Edit(self, rebuild)  # type: ignore[arg-type]
 
     def _once(self, verb: str, *args: Any, rebuild: str | None = None, **kwargs: Any) -> Any:
-        with self.edit(rebuild) as edit:
+        with uncollected(), self.edit(rebuild) as edit:
             return getattr(edit, verb)(*args, **kwargs)
 
     def insert_after(self, target: Any, layer: Layer, rebuild: str | None = None) -> None:

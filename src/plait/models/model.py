@@ -98,13 +98,14 @@ class Model(Persistent, Trainer, Editable, Parts, Layer):
         self._init_editing()
 
     def _set_graph(self, graph: Graph) -> None:
-        for node in self._graph.nodes if self._graph is not None else ():
+        before = self._graph
+        for node in before.nodes if before is not None else ():
             node.live = False
         for node in graph.nodes:
             node.live = True
         self._graph = graph
         self.built = True
-        for layer in graph.layers:
+        for layer in set(graph.layers).difference(before.layers if before is not None else ()):
             hold(self, layer)
 
     def _adopt(self, graph: Graph, before: Sequence[str], origins: Sequence[int | None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from plait.core.garbage import uncollected
 from plait.core.layer import Layer
 from plait.core.walk import variables_by_path, walk
 from plait.errors import ArgumentTypeError, ConfigError, GraphError
@@ -55,7 +56,8 @@ class Transaction:
 
     def __exit__(self, kind: type | None, error: object, trace: object) -> None:
         if kind is None:
-            self.commit()
+            with uncollected():
+                self.commit()
         self._over = True
 
     @property

@@ -42,6 +42,15 @@ def test_ten_lengths_compile_few_programs(model):
     assert len(model._engine._programs) <= 7
 
 
+def test_ten_lengths_of_sequences_whose_kernels_differ_with_the_batch():
+    model = plait.Sequential([plait.Input((12, 4)), layers.LSTM(16), layers.Dense(2)])
+    x = rng.normal(size=(300, 12, 4)).astype("float32")
+    for size in (1, 3, 7, 31, 32, 33, 63, 100, 199, 300):
+        found = model.predict(x[:size], verbose=0)
+        np.testing.assert_allclose(found, expected(model, x[:size]), rtol=1e-5, atol=1e-6)
+    assert len(model._engine._programs) <= 7
+
+
 def test_rows_that_depend_on_others_are_not_filled_up():
     x = plait.Input((6,))
     model = plait.Model(x, x - ops.mean(x, axis=0, keepdims=True))

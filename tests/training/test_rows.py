@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import plait
-from plait import layers, ops
+from plait import kernels, layers, ops
 from plait.training.program import trace
 from plait.training.rows import are_independent
 
@@ -16,7 +16,8 @@ def traces(function, shape, dtype="float32"):
     steps = []
     for rows in (3, 4):
         batch = [jax.ShapeDtypeStruct((rows, *shape), dtype)]
-        steps.append(trace(lambda state, batch, *_: ({}, function(batch[0])), [], batch))
+        with kernels.using("xla"):
+            steps.append(trace(lambda state, batch, *_: ({}, function(batch[0])), [], batch))
     return steps
 
 

@@ -50,7 +50,7 @@ def _on_xla(
     x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, c: Any, keep: Any, *, reverse: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     of_x, of_h = bias if bias.size else (None, jnp.zeros((), x.dtype))
-    projected = affine(jnp.swapaxes(x, 0, 1), kernel, of_x)
+    projected = jnp.swapaxes(affine(x, kernel, of_x), 0, 1)
     kept = keep.T if keep.size else None
 
     def step(h: jax.Array, now: Any) -> tuple[jax.Array, jax.Array]:

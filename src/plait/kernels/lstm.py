@@ -56,7 +56,7 @@ def lstm(
 def _on_xla(
     x: Any, kernel: Any, recurrent: Any, bias: Any, h: Any, c: Any, keep: Any, *, reverse: bool
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    projected = affine(jnp.swapaxes(x, 0, 1), kernel, bias if bias.size else None)
+    projected = jnp.swapaxes(affine(x, kernel, bias if bias.size else None), 0, 1)
     kept = keep.T if keep.size else None
     outputs, last = projected_lstm(projected, recurrent, (h, c), kept, reverse)
     return jnp.swapaxes(outputs, 0, 1), *last

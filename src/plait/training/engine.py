@@ -149,7 +149,8 @@ class Engine:
             return block, None
         filled = Block(jax.tree.map(lambda leaf: _filled(leaf, size), block.data), 1)
         if key not in self._independent:
-            exact, larger = self._step("predict", block), self._step("predict", filled)
+            with kernels.using("xla"):  # which may be other kernels for the other size
+                exact, larger = self._step("predict", block), self._step("predict", filled)
             self._independent[key] = are_independent(exact, larger)
         return (filled, rows) if self._independent[key] else (block, None)
 

@@ -3,6 +3,7 @@
 Only then may a batch be filled up with rows whose results are thrown away. The same step is traced
 for two batch sizes and both traces are read side by side: the axis whose size differs is the axis
 of the rows, and every operation must keep it apart. What is not known to do so counts as mixing.
+Steps are traced for XLA's kernels: native ones compute the same, each for sizes of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 from jax.extend.core import jaxprs_in_params
 
-from plait.kernels.trilinear import OUTPUT, conv_p
 from plait.training.program import Step
 
 _ELEMENTWISE = """
@@ -265,12 +265,6 @@ def _convolution(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> N
     walk._require(got[0] == numbers.out_spec[0] and small.params["batch_group_count"] == 1)
 
 
-def _native_convolution(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> None:
-    images = [given[0], given[1]]
-    kernel = images.pop(small.params["wanted"].role == OUTPUT)
-    walk._require(kernel is None and images == [0] and got == [0])
-
-
 def _gather(walk: _Walk, small: Any, large: Any, given: Any, got: Any) -> None:
     operand, indices = given
     numbers, result = small.params["dimension_numbers"], got[0]
@@ -344,7 +338,6 @@ _RULES: dict[str, _Rule] = {
     "reduce_window_min": _window,
     "reduce_window_sum": _window,
     "conv_general_dilated": _convolution,
-    conv_p.name: _native_convolution,
     "gather": _gather,
     "scan": _scan,
     "cond": _conditional,

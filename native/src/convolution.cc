@@ -4,10 +4,11 @@
 // Input and output are (batch, *sizes, channels), the kernel is (*window, channels / groups,
 // filters), all of them dense.
 
-#include <omp.h>
-
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "runtime.h"
 
@@ -86,11 +87,10 @@ std::pair<Dims, Dims> KernelLayout(const Dims& shape, int64_t groups) {
 // A primitive with everything that a call needs but the addresses of its operands.
 struct Convolution {
   dnnl::primitive primitive;
-  memory input, kernel, output, scratch;
-  memory plain_kernel;  // the kernel as XLA has it
-  dnnl::primitive reorder;
-  size_t packed_bytes = 0, scratch_bytes = 0, reorder_bytes = 0;
-  memory reorder_scratch;
+  memory::desc input, kernel, output, scratch;
+  memory::desc plain_kernel;  // the kernel as XLA has it
+  dnnl::primitive reorder;    // empty if that is how oneDNN wants it
+  memory::desc reorder_scratch;
   std::string implementation;
 };
 
@@ -100,29 +100,26 @@ void Fill(Convolution& made, const Description& description, const memory::desc&
   made.implementation = description.impl_info_str();
   if (!with_primitive) return;
   const auto [dims, strides] = KernelLayout(g.kernel, g.groups);
-  const memory::desc plain(dims, memory::data_type::f32, strides);
-  auto empty = [](const memory::desc& desc) { return memory(desc, Engine(), nullptr); };
-  made.input = empty(Activations(g.input));
-  made.output = empty(Activations(g.output));
-  made.kernel = empty(packed);
-  made.plain_kernel = empty(plain);
-  made.scratch = empty(description.scratchpad_desc());
-  made.scratch_bytes = description.scratchpad_desc().get_size();
-  if (packed != plain) {
+  made.input = Activations(g.input);
+  made.output = Activations(g.output);
+  made.kernel = packed;
+  made.plain_kernel = memory::desc(dims, memory::data_type::f32, strides);
+  made.scratch = description.scratchpad_desc();
+  if (packed != made.plain_kernel) {
     dnnl::primitive_attr attr;
     attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     const bool back = g.wanted == kKernel;
-    dnnl::reorder::primitive_desc reorder(Engine(), back ? packed : plain, Engine(),
-                                          back ? plain : packed, attr);
-    made.packed_bytes = packed.get_size();
-    made.reorder_bytes = reorder.scratchpad_desc().get_size();
-    made.reorder_scratch = empty(reorder.scratchpad_desc());
+    const memory::desc &from = back ? packed : made.plain_kernel,
+                       &to = back ? made.plain_kernel : packed;
+    dnnl::reorder::primitive_desc reorder(Engine(), from, Engine(), to, attr);
+    made.reorder_scratch = reorder.scratchpad_desc();
     made.reorder = dnnl::reorder(reorder);
   }
 }
 
 Convolution Make(const Geometry& g, bool with_primitive = true) {
   using dnnl::algorithm;
+  OneThread alone;
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   const memory::desc input = Activations(g.input), output = Activations(g.output);
@@ -131,80 +128,150 @@ Convolution Make(const Geometry& g, bool with_primitive = true) {
   Dims dilation = g.dilation;
   for (int64_t& rate : dilation) rate -= 1;
   Convolution made;
-  if (g.wanted == kOutput) {
-    dnnl::convolution_forward::primitive_desc description(
-        Engine(), dnnl::prop_kind::forward_training, algorithm::convolution_direct, input, kernel,
-        output, g.strides, dilation, g.before, g.after, attr);
-    Fill(made, description, description.weights_desc(), g, with_primitive);
-    if (with_primitive) made.primitive = dnnl::convolution_forward(description);
-    return made;
-  }
-  // oneDNN wants a forward description as a hint.
-  dnnl::convolution_forward::primitive_desc hint(
+  // Gradients want a forward description as a hint.
+  dnnl::convolution_forward::primitive_desc forward(
       Engine(), dnnl::prop_kind::forward_training, algorithm::convolution_direct, input, kernel,
       output, g.strides, dilation, g.before, g.after, attr);
-  if (g.wanted == kInput) {
+  if (g.wanted == kOutput) {
+    Fill(made, forward, forward.weights_desc(), g, with_primitive);
+    if (with_primitive) made.primitive = dnnl::convolution_forward(forward);
+  } else if (g.wanted == kInput) {
     dnnl::convolution_backward_data::primitive_desc description(
         Engine(), algorithm::convolution_direct, input, kernel, output, g.strides, dilation,
-        g.before, g.after, hint, attr);
+        g.before, g.after, forward, attr);
     Fill(made, description, description.weights_desc(), g, with_primitive);
     if (with_primitive) made.primitive = dnnl::convolution_backward_data(description);
   } else {
     dnnl::convolution_backward_weights::primitive_desc description(
         Engine(), algorithm::convolution_direct, input, kernel, output, g.strides, dilation,
-        g.before, g.after, hint, attr);
+        g.before, g.after, forward, attr);
     Fill(made, description, description.diff_weights_desc(), g, with_primitive);
     if (with_primitive) made.primitive = dnnl::convolution_backward_weights(description);
   }
   return made;
 }
 
-Key KeyOf(const Geometry& g) {
-  Key key{g.wanted, g.groups, omp_get_max_threads()};
+using Made = std::shared_ptr<const Convolution>;
+
+Made Cached(const Geometry& g) {
+  static auto* cache = new Cache<Convolution>;
+  Key key{g.wanted, g.groups};
   for (const Dims* dims :
        {&g.input, &g.kernel, &g.output, &g.strides, &g.dilation, &g.before, &g.after})
     key.insert(key.end(), dims->begin(), dims->end());
-  return key;
+  return cache->Get(key, [&] { return Make(g); });
 }
 
-void Run(const Geometry& g, void* input, void* kernel, void* output) {
-  static auto* cache = new Cache<Convolution>;
-  Convolution& conv = cache->Get(KeyOf(g), [&] { return Make(g); });
-  auto aligned = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
-  const size_t packed = aligned(conv.packed_bytes);
-  char* scratch = static_cast<char*>(
-      Scratch(packed + std::max(conv.scratch_bytes, conv.reorder_bytes)));
-  conv.input.set_data_handle(input);
-  conv.output.set_data_handle(output);
-  conv.plain_kernel.set_data_handle(kernel);
-  conv.kernel.set_data_handle(conv.packed_bytes ? scratch : kernel);
-  conv.scratch.set_data_handle(scratch + packed);
-  auto reorder = [&](memory& from, memory& to) {
-    if (!conv.packed_bytes) return;
-    conv.reorder_scratch.set_data_handle(scratch + packed);
-    conv.reorder.execute(Stream(), {{DNNL_ARG_FROM, from},
-                                    {DNNL_ARG_TO, to},
-                                    {DNNL_ARG_SCRATCHPAD, conv.reorder_scratch}});
+size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+int64_t Count(const Dims& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+// Changes the layout of a kernel; `scratch` has room for what that needs.
+void Reorder(const Convolution& conv, const memory::desc& from, void* from_data,
+             const memory::desc& to, void* to_data, void* scratch) {
+  conv.reorder.execute(Stream(),
+                       {{DNNL_ARG_FROM, memory(from, Engine(), from_data)},
+                        {DNNL_ARG_TO, memory(to, Engine(), to_data)},
+                        {DNNL_ARG_SCRATCHPAD, memory(conv.reorder_scratch, Engine(), scratch)}});
+}
+
+void Execute(const Convolution& conv, Role wanted, void* input, void* kernel, void* output,
+             void* scratch) {
+  const int roles[3][3] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+                           {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+                           {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}};
+  const int* names = roles[wanted];
+  conv.primitive.execute(Stream(),
+                         {{names[kInput], memory(conv.input, Engine(), input)},
+                          {names[kKernel], memory(conv.kernel, Engine(), kernel)},
+                          {names[kOutput], memory(conv.output, Engine(), output)},
+                          {DNNL_ARG_SCRATCHPAD, memory(conv.scratch, Engine(), scratch)}});
+}
+
+// How a batch is shared: parts of equal size, but that the first ones may have one example more.
+struct Parts {
+  int64_t count, size, larger;
+
+  int64_t First(int64_t part) const { return part * size + std::min(part, larger); }
+  int64_t Size(int64_t part) const { return size + (part < larger); }
+};
+
+// Parts are as small as a core's own cache, but not so small that they cost more than they save. Of
+// those that add up to the gradient by a large kernel there are as few as may be.
+Parts Split(const Geometry& g, int64_t threads) {
+  constexpr int64_t kCache = 1 << 20, kLeast = 1 << 21, kLargeKernel = 1 << 18;
+  const int64_t batch = g.input[0], kernel = Count(g.kernel);
+  const int64_t bytes = (Count(g.input) + Count(g.output)) * int64_t{sizeof(float)};
+  const int64_t work = 2 * kernel * Count(g.output) / g.output.back();
+  int64_t count = g.wanted == kKernel && kernel * int64_t{sizeof(float)} > kLargeKernel
+                      ? 1
+                      : std::max<int64_t>(bytes / kCache, 1);
+  count = (count + threads - 1) / threads * threads;
+  count = std::min({count, 8 * threads, batch, std::max<int64_t>(work / kLeast, 1)});
+  if (threads == 1) count = 1;
+  return {count, batch / count, batch % count};
+}
+
+void Run(const Geometry& g, Team& team, float* input, float* kernel, float* output) {
+  const Parts parts = Split(g, team.threads());
+  auto make = [&](int64_t batch) {
+    Geometry part = g;
+    part.input[0] = part.output[0] = batch;
+    return Cached(part);
   };
-  if (g.wanted == kOutput) {
-    reorder(conv.plain_kernel, conv.kernel);
-    conv.primitive.execute(Stream(), {{DNNL_ARG_SRC, conv.input},
-                                      {DNNL_ARG_WEIGHTS, conv.kernel},
-                                      {DNNL_ARG_DST, conv.output},
-                                      {DNNL_ARG_SCRATCHPAD, conv.scratch}});
-  } else if (g.wanted == kInput) {
-    reorder(conv.plain_kernel, conv.kernel);
-    conv.primitive.execute(Stream(), {{DNNL_ARG_DIFF_SRC, conv.input},
-                                      {DNNL_ARG_WEIGHTS, conv.kernel},
-                                      {DNNL_ARG_DIFF_DST, conv.output},
-                                      {DNNL_ARG_SCRATCHPAD, conv.scratch}});
-  } else {
-    conv.primitive.execute(Stream(), {{DNNL_ARG_SRC, conv.input},
-                                      {DNNL_ARG_DIFF_WEIGHTS, conv.kernel},
-                                      {DNNL_ARG_DIFF_DST, conv.output},
-                                      {DNNL_ARG_SCRATCHPAD, conv.scratch}});
-    reorder(conv.kernel, conv.plain_kernel);
-  }
+  const Made made[2] = {make(parts.size), parts.larger ? make(parts.size + 1) : nullptr};
+  const int64_t of_input = Count(g.input) / g.input[0], of_output = Count(g.output) / g.output[0];
+  const size_t of_kernel = Count(g.kernel) * sizeof(float);
+  const bool adds = g.wanted == kKernel;
+
+  // Kernels that are read are packed once; of those that are summed up each part has its own.
+  void* packed[2] = {kernel, kernel};
+  size_t bytes = adds ? (parts.count - 1) * Aligned(of_kernel) : 0, places[2] = {};
+  for (int i = 0; i < 2 && !adds; ++i)
+    if (made[i] && made[i]->reorder) {
+      places[i] = bytes;
+      bytes += Aligned(made[i]->kernel.get_size()) + Aligned(made[i]->reorder_scratch.get_size());
+    }
+  char* memory_of_call = bytes ? static_cast<char*>(Memory(Scratch::kOfCall, bytes)) : nullptr;
+  OneThread alone;
+  for (int i = 0; i < 2 && !adds; ++i)
+    if (made[i] && made[i]->reorder) {
+      packed[i] = memory_of_call + places[i];
+      Reorder(*made[i], made[i]->plain_kernel, kernel, made[i]->kernel, packed[i],
+              memory_of_call + places[i] + Aligned(made[i]->kernel.get_size()));
+    }
+  auto sum = [&](int64_t part) {
+    return part ? reinterpret_cast<float*>(memory_of_call + (part - 1) * Aligned(of_kernel))
+                : kernel;
+  };
+
+  team.Each(parts.count, [&](int64_t part) {
+    OneThread alone;
+    const int which = part < parts.larger;
+    const Convolution& conv = *made[which];
+    float* in = input + parts.First(part) * of_input;
+    float* out = output + parts.First(part) * of_output;
+    const size_t repacked = adds && conv.reorder ? Aligned(conv.kernel.get_size()) : 0;
+    char* scratch = static_cast<char*>(
+        Memory(Scratch::kOfPart, repacked + std::max(conv.scratch.get_size(),
+                                                     adds ? conv.reorder_scratch.get_size() : 0)));
+    void* own = !adds ? packed[which] : repacked ? static_cast<void*>(scratch) : sum(part);
+    Execute(conv, g.wanted, in, own, out, scratch + repacked);
+    if (repacked)
+      Reorder(conv, conv.kernel, own, conv.plain_kernel, sum(part), scratch + repacked);
+  });
+
+  if (!adds || parts.count == 1) return;
+  const int64_t numbers = Count(g.kernel), shares = numbers < 1 << 16 ? 1 : team.threads();
+  team.Each(shares, [&](int64_t share) {
+    const int64_t first = numbers * share / shares, last = numbers * (share + 1) / shares;
+    for (int64_t part = 1; part < parts.count; ++part) {
+      const float* more = sum(part);
+      for (int64_t i = first; i < last; ++i) kernel[i] += more[i];
+    }
+  });
 }
 
 using Numbers = ffi::Span<const int64_t>;
@@ -213,25 +280,26 @@ using Array = ffi::Buffer<ffi::F32>;
 Dims ToDims(Numbers numbers) { return Dims(numbers.begin(), numbers.end()); }
 
 // Operands are those of input, kernel and output that are not wanted, in this order.
-ffi::Error Convolve(Array first, Array second, ffi::Result<Array> result, int64_t wanted,
-                    int64_t groups, Numbers strides, Numbers dilation, Numbers before,
-                    Numbers after) {
+ffi::Error Convolve(ffi::ThreadPool pool, Array first, Array second, ffi::Result<Array> result,
+                    int64_t wanted, int64_t groups, Numbers strides, Numbers dilation,
+                    Numbers before, Numbers after) {
   return Guarded([&] {
     if (wanted < kInput || wanted > kOutput) throw Refused("convolution: nothing is wanted.");
     std::array<Dims, 3> shapes;
-    std::array<void*, 3> data;
+    std::array<float*, 3> data;
     const Array* operands[] = {&first, &second};
     int next = 0;
     for (int64_t role = kInput; role <= kOutput; ++role) {
       const Array& array = role == wanted ? *result : *operands[next++];
       shapes[role] = ToDims(array.dimensions());
-      data[role] = array.untyped_data();
+      data[role] = array.typed_data();
     }
     Geometry g{static_cast<Role>(wanted), shapes[0],        shapes[1],
                shapes[2],                 ToDims(strides),  ToDims(dilation),
                ToDims(before),            ToDims(after),    groups};
     Check(g);
-    Run(g, data[kInput], data[kKernel], data[kOutput]);
+    Team team(pool);
+    Run(g, team, data[kInput], data[kKernel], data[kOutput]);
   });
 }
 
@@ -242,6 +310,7 @@ ffi::Error Convolve(Array first, Array second, ffi::Result<Array> result, int64_
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_convolution, plait::Convolve,
                               plait::ffi::Ffi::Bind()
+                                  .Ctx<plait::ffi::ThreadPool>()
                                   .Arg<plait::Array>()
                                   .Arg<plait::Array>()
                                   .Ret<plait::Array>()
@@ -262,7 +331,6 @@ extern "C" void plait_onednn_convolution_implementation(
   auto dims = [](const int64_t* numbers, int64_t count) { return Dims(numbers, numbers + count); };
   name[0] = '\0';
   try {
-    plait::Turn turn;
     plait::Geometry g{static_cast<plait::Role>(wanted), dims(input, rank + 2),
                       dims(kernel, rank + 2),           dims(output, rank + 2),
                       dims(strides, rank),              dims(dilation, rank),

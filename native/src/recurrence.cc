@@ -4,8 +4,6 @@
 
 #include "kernels/recurrence.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "runtime.h"
@@ -42,7 +40,7 @@ float* Written(Result& array, const Shape& shape, const char* name) {
   return array->typed_data();
 }
 
-Recurrence Read(Array& x, Array& kernel, Array& recurrent, Array& bias, Array& first_h,
+Recurrence Read(Team& team, Array& x, Array& kernel, Array& recurrent, Array& bias, Array& first_h,
                 Array& first_c, Flags& keep, bool gru, bool reverse) {
   const auto sizes = x.dimensions(), states = first_h.dimensions();
   if (sizes.size() != 3 || states.size() != 2)
@@ -63,16 +61,18 @@ Recurrence Read(Array& x, Array& kernel, Array& recurrent, Array& bias, Array& f
     Check(keep, {r.batch, r.steps}, "the mask");
     r.keep = reinterpret_cast<const uint8_t*>(keep.typed_data());
   }
-  r.threads = static_cast<int>(std::min<int64_t>(omp_get_max_threads(), r.batch));
+  r.sharing = team.sharing();
+  r.threads = std::min(team.threads(), r.batch);
   return r;
 }
 
-ffi::Error Forward(Array x, Array kernel, Array recurrent, Array bias, Array first_h,
+ffi::Error Forward(ffi::ThreadPool pool, Array x, Array kernel, Array recurrent, Array bias, Array first_h,
                    Array first_c, Flags keep, Result h, Result last_h, Result last_c, Result c,
                    Result gates, bool gru, bool reverse) {
   return Guarded([&] {
+    Team team(pool);
     RecurrenceForward call{};
-    call.is = Read(x, kernel, recurrent, bias, first_h, first_c, keep, gru, reverse);
+    call.is = Read(team, x, kernel, recurrent, bias, first_h, first_c, keep, gru, reverse);
     const int64_t batch = call.is.batch, steps = call.is.steps, units = call.is.units;
     call.h = Written(h, {batch, steps, units}, "h");
     call.last_h = Written(last_h, {batch, units}, "the last h");
@@ -81,19 +81,20 @@ ffi::Error Forward(Array x, Array kernel, Array recurrent, Array bias, Array fir
       call.gates = Written(gates, {batch, steps, 4 * units}, "the gates");
       if (!gru) call.c = Written(c, {batch, steps, units}, "c");
     }
-    call.scratch = static_cast<float*>(Scratch(call.ScratchFloats() * sizeof(float)));
+    call.scratch = static_cast<float*>(Memory(Scratch::kOfCall, call.ScratchFloats() * sizeof(float)));
     RunForward(call);
   });
 }
 
-ffi::Error Backward(Array x, Array kernel, Array recurrent, Array bias, Array first_h,
+ffi::Error Backward(ffi::ThreadPool pool, Array x, Array kernel, Array recurrent, Array bias, Array first_h,
                     Array first_c, Flags keep, Array h, Array c, Array gates, Array by_h,
                     Array by_last_h, Array by_last_c, Result by_x, Result by_kernel,
                     Result by_recurrent, Result by_bias, Result by_first_h, Result by_first_c,
                     bool gru, bool reverse) {
   return Guarded([&] {
+    Team team(pool);
     RecurrenceBackward call{};
-    call.is = Read(x, kernel, recurrent, bias, first_h, first_c, keep, gru, reverse);
+    call.is = Read(team, x, kernel, recurrent, bias, first_h, first_c, keep, gru, reverse);
     const Recurrence& is = call.is;
     const Shape all{is.batch, is.steps, is.units}, one{is.batch, is.units};
     const int64_t width = is.Gates() * is.units;
@@ -114,13 +115,14 @@ ffi::Error Backward(Array x, Array kernel, Array recurrent, Array bias, Array fi
     if (is.bias)
       call.by_bias = Written(by_bias, gru ? Shape{2, width} : Shape{width}, "that by the bias");
     call.by_first_h = Written(by_first_h, one, "the gradient by the first h");
-    call.scratch = static_cast<float*>(Scratch(call.ScratchFloats() * sizeof(float)));
+    call.scratch = static_cast<float*>(Memory(Scratch::kOfCall, call.ScratchFloats() * sizeof(float)));
     RunBackward(call);
   });
 }
 
 auto Operands() {
   return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
       .Arg<Array>()
       .Arg<Array>()
       .Arg<Array>()

@@ -1,25 +1,56 @@
 #include "runtime.h"
 
 #include <omp.h>
-#include <pthread.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
+#include <exception>
+#include <thread>
 
 #include "kernels/describe.h"
 
 namespace plait {
 namespace {
 
-std::mutex turn;
-bool forked = false;
+// Set by OMP_NUM_THREADS, or the cores that the process may use; read when the library is loaded.
+const int64_t kMostThreads = omp_get_max_threads();
 
-// OpenMP's threads do not survive a fork, and waiting for them would never end: a forked process
-// computes on the calling thread alone. Holding the turn over the fork keeps its state whole.
-const int registered = pthread_atfork([] { turn.lock(); }, [] { turn.unlock(); },
-                                      [] {
-                                        forked = true;
-                                        turn.unlock();
-                                      });
+// Parts of one task, which whoever is free takes one after another.
+class Shared {
+ public:
+  Shared(int64_t parts, const std::function<void(int64_t)>& task) : parts_(parts), task_(task) {}
+
+  // A thread that comes when all parts are taken does not touch the task, which may be gone.
+  void Work() {
+    for (int64_t part; (part = next_.fetch_add(1)) < parts_;) {
+      try {
+        task_(part);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        error_ = std::current_exception();
+      }
+      done_.fetch_add(1, std::memory_order_release);
+    }
+  }
+
+  void Wait() {
+    for (int turns = 0; done_.load(std::memory_order_acquire) < parts_; ++turns) {
+      if (turns < 10000)
+        __builtin_ia32_pause();
+      else
+        std::this_thread::yield();
+    }
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  const int64_t parts_;
+  const std::function<void(int64_t)>& task_;
+  std::atomic<int64_t> next_{0}, done_{0};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
 
 }  // namespace
 
@@ -30,27 +61,57 @@ dnnl::engine& Engine() {
 }
 
 dnnl::stream& Stream() {
-  static auto* stream = new dnnl::stream(Engine());
-  return *stream;
+  thread_local dnnl::stream stream(Engine());
+  return stream;
 }
 
-Turn::Turn() : lock_(turn) {
-  (void)registered;
-  if (forked) omp_set_num_threads(1);
+OneThread::OneThread() : before_(omp_get_max_threads()) {
+  if (before_ != 1) omp_set_num_threads(1);
 }
 
-void* Scratch(size_t bytes) {
-  static void* memory = nullptr;
-  static size_t size = 0;
-  if (bytes > size) {
-    std::free(memory);
-    size = 0;
-    bytes = (bytes + 4095) / 4096 * 4096;
-    memory = std::aligned_alloc(4096, bytes);
-    if (memory == nullptr) throw std::bad_alloc();
-    size = bytes;
+OneThread::~OneThread() {
+  if (before_ != 1) omp_set_num_threads(before_);
+}
+
+Team::Team(ffi::ThreadPool& pool)
+    : pool_(pool), threads_(std::max<int64_t>(std::min(pool.num_threads(), kMostThreads), 1)) {}
+
+void Team::Each(int64_t parts, const std::function<void(int64_t)>& task) {
+  const int64_t helpers = std::min(threads_, parts) - 1;
+  if (helpers < 1) {
+    for (int64_t part = 0; part < parts; ++part) task(part);
+    return;
   }
-  return memory;
+  auto shared = std::make_shared<Shared>(parts, task);
+  for (int64_t i = 0; i < helpers; ++i) pool_.Schedule([shared] { shared->Work(); });
+  shared->Work();
+  shared->Wait();
+}
+
+Sharing Team::sharing() {
+  return {this, [](void* team, int64_t parts, void (*task)(const void*, int64_t),
+                   const void* data) {
+            static_cast<Team*>(team)->Each(parts, [=](int64_t part) { task(data, part); });
+          }};
+}
+
+void* Memory(Scratch kind, size_t bytes) {
+  struct Block {
+    void* memory = nullptr;
+    size_t size = 0;
+    ~Block() { std::free(memory); }
+  };
+  thread_local Block blocks[2];
+  Block& block = blocks[static_cast<int>(kind)];
+  if (bytes > block.size) {
+    std::free(block.memory);
+    block.size = 0;
+    bytes = (bytes + 4095) / 4096 * 4096;
+    block.memory = std::aligned_alloc(4096, bytes);
+    if (block.memory == nullptr) throw std::bad_alloc();
+    block.size = bytes;
+  }
+  return block.memory;
 }
 
 Level BestLevel() {

@@ -1,7 +1,8 @@
-// What all kernels share: the engine, the turn that a kernel takes, and the cache of what was made.
+// What all kernels share: the engine, the team of threads, and the cache of what was made.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "dnnl.hpp"
+#include "kernels/sharing.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace plait {
@@ -24,21 +26,45 @@ struct Refused : std::runtime_error {
 };
 
 dnnl::engine& Engine();
-dnnl::stream& Stream();
+dnnl::stream& Stream();  // of this thread
 
-// The right to compute. XLA may run several kernels at once, each of which would start as many
-// OpenMP threads as there are cores; one after the other they are faster, and can share their
-// scratch memory and the arguments inside cached primitives.
-class Turn {
+// Within, oneDNN computes on the calling thread alone.
+class OneThread {
  public:
-  Turn();
+  OneThread();
+  ~OneThread();
 
  private:
-  std::lock_guard<std::mutex> lock_;
+  int before_;
 };
 
-// Scratch memory of at least `bytes`, valid until the turn ends.
-void* Scratch(size_t bytes);
+// The thread that calls, and those of XLA's pool that are free.
+//
+// Threads of another pool would compete with XLA's, which may run other kernels meanwhile: whoever
+// waits for one that has no core waits for milliseconds.
+class Team {
+ public:
+  explicit Team(ffi::ThreadPool& pool);
+
+  // The most that run at once: cores that this process may use, or OMP_NUM_THREADS if it is less.
+  int64_t threads() const { return threads_; }
+
+  // Calls `task` with each part from 0 to `parts`, on any thread, and returns when all are done.
+  // Parts that no other thread has begun are run by the calling one, so that none is waited for
+  // that may not come.
+  void Each(int64_t parts, const std::function<void(int64_t)>& task);
+
+  Sharing sharing();
+
+ private:
+  ffi::ThreadPool& pool_;
+  int64_t threads_;
+};
+
+// Memory of this thread, of at least `bytes`; it stays as it is until the thread asks again for
+// memory of the same kind.
+enum class Scratch { kOfCall, kOfPart };
+void* Memory(Scratch kind, size_t bytes);
 
 using Key = std::vector<int64_t>;
 
@@ -50,15 +76,16 @@ struct KeyHash {
   }
 };
 
-// The most recently used values. Call it only within a turn.
+// The most recently used values.
 template <typename Value>
 class Cache {
  public:
   template <typename Make>
-  Value& Get(const Key& key, Make make) {
+  std::shared_ptr<const Value> Get(const Key& key, Make make) {
+    std::lock_guard<std::mutex> lock(mutex_);
     auto found = places_.find(key);
     if (found == places_.end()) {
-      entries_.emplace_front(key, make());
+      entries_.emplace_front(key, std::make_shared<const Value>(make()));
       found = places_.emplace(key, entries_.begin()).first;
       if (entries_.size() > kCapacity) {
         places_.erase(entries_.back().first);
@@ -71,8 +98,9 @@ class Cache {
   }
 
  private:
-  static constexpr size_t kCapacity = 512;
-  using Entries = std::list<std::pair<Key, Value>>;
+  static constexpr size_t kCapacity = 1024;
+  using Entries = std::list<std::pair<Key, std::shared_ptr<const Value>>>;
+  std::mutex mutex_;
   Entries entries_;
   std::unordered_map<Key, typename Entries::iterator, KeyHash> places_;
 };
@@ -81,7 +109,6 @@ class Cache {
 template <typename Kernel>
 ffi::Error Guarded(Kernel kernel) {
   try {
-    Turn turn;
     kernel();
     return ffi::Error::Success();
   } catch (const Refused& error) {

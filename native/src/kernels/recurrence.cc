@@ -249,10 +249,8 @@ void RunForward(const RecurrenceForward& call) {
   float* packed = call.scratch;
   float* bias = packed + inner * width;
   float* rest = bias + width;
-#pragma omp parallel num_threads(is.threads)
-  {
-#pragma omp for
-    for (int64_t row = 0; row <= inner; ++row)
+  is.sharing.Each(is.threads, [&](int64_t thread) {
+    for (int64_t row = thread; row <= inner; row += is.threads)
       for (int64_t block = 0; block < Blocks(is); ++block)
         for (int column = 0; column < kColumns; ++column)
           for (int64_t lane = 0; lane < kWidth; ++lane) {
@@ -263,11 +261,11 @@ void RunForward(const RecurrenceForward& call) {
               packed[(block * inner + row) * kPanel + column * kWidth + lane] =
                   Weight(is, row, unit, column);
           }
-#pragma omp for
-    for (int64_t thread = 0; thread < is.threads; ++thread)
-      ForwardRows(call, {is, is.FirstOf(thread), is.RowsOf(thread)}, packed, bias,
-                  rest + thread * most * (2 * inner + is.Padded()));
-  }
+  });
+  is.sharing.Each(is.threads, [&](int64_t thread) {
+    ForwardRows(call, {is, is.FirstOf(thread), is.RowsOf(thread)}, packed, bias,
+                rest + thread * most * (2 * inner + is.Padded()));
+  });
 }
 
 void RunBackward(const RecurrenceBackward& call) {
@@ -278,10 +276,8 @@ void RunBackward(const RecurrenceBackward& call) {
                        is.MostRows() * (width + inner + columns + is.Padded());
   float* packed = call.scratch;
   float* rest = packed + width * columns;
-#pragma omp parallel num_threads(is.threads)
-  {
-#pragma omp for
-    for (int64_t column = 0; column < columns; ++column) {
+  is.sharing.Each(is.threads, [&](int64_t thread) {
+    for (int64_t column = thread; column < columns; column += is.threads) {
       // Columns are those of h, then those of x.
       const bool there = column < units + (call.by_x ? features : 0);
       const int64_t row = column < units ? features + column : column - units;
@@ -293,16 +289,16 @@ void RunBackward(const RecurrenceBackward& call) {
             to[Place(unit, gate) * kPanel] = there ? Weight(is, row, unit, gate) : 0;
           }
     }
-#pragma omp for
-    for (int64_t thread = 0; thread < is.threads; ++thread)
-      BackwardRows(call, {is, is.FirstOf(thread), is.RowsOf(thread)}, packed,
-                   rest + thread * each);
-#pragma omp for
-    for (int64_t row = 0; row <= inner; ++row) {
+  });
+  is.sharing.Each(is.threads, [&](int64_t thread) {
+    BackwardRows(call, {is, is.FirstOf(thread), is.RowsOf(thread)}, packed, rest + thread * each);
+  });
+  is.sharing.Each(is.threads, [&](int64_t thread) {
+    for (int64_t row = thread; row <= inner; row += is.threads) {
       auto sum = [&](int64_t unit, int column) {
         float total = 0;
-        for (int thread = 0; thread < is.threads; ++thread)
-          total += rest[thread * each + row * width + Place(unit, column)];
+        for (int64_t part = 0; part < is.threads; ++part)
+          total += rest[part * each + row * width + Place(unit, column)];
         return total;
       };
       for (int column = 0; column < kColumns; ++column) {
@@ -321,7 +317,7 @@ void RunBackward(const RecurrenceBackward& call) {
         }
       }
     }
-  }
+  });
 }
 
 }  // namespace plait::PLAIT_LEVEL

@@ -8,11 +8,9 @@
 #include <cstdint>
 
 #include "levels.h"
+#include "sharing.h"
 
 namespace plait {
-
-// Functions that handlers and kernels of every level call are never shared between them.
-#define PLAIT_INLINE inline __attribute__((always_inline))
 
 struct Recurrence {
   bool gru;      // with the reset gate after the recurrent kernel; else LSTM
@@ -21,7 +19,8 @@ struct Recurrence {
   const float *x, *kernel, *recurrent, *bias;
   const float *first_h, *first_c;
   const uint8_t* keep;  // (batch, time): 0 where a step leaves the states as they are
-  int threads;
+  Sharing sharing;
+  int64_t threads;  // among which the batch is shared
 
   PLAIT_INLINE int64_t Gates() const { return gru ? 3 : 4; }
   PLAIT_INLINE int64_t Padded() const { return (units + 15) / 16 * 16; }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
-import os
 import platform
 from pathlib import Path
 from typing import NamedTuple
@@ -44,7 +43,7 @@ def native() -> Native:
         return Native(None, "the package plait-onednn is not installed", INSTALL)
     path = Path(spec.origin).with_name("libplait_onednn.so")
     try:
-        library = _load(path)
+        library = ctypes.CDLL(str(path))
         for name in _HANDLERS:
             capsule = jax.ffi.pycapsule(getattr(library, name))
             jax.ffi.register_ffi_target(name, capsule, platform="cpu")
@@ -56,19 +55,3 @@ def native() -> Native:
             fix = "install GNU OpenMP (Debian: apt install libgomp1)"
         return Native(None, f"{path} cannot be loaded: {error}", fix)
     return Native(library, f"oneDNN and kernels for {level} on the CPU, {path}")
-
-
-def _load(path: Path) -> ctypes.CDLL:
-    """Load a library whose idle OpenMP threads leave the cores to XLA's.
-
-    They would spin for milliseconds after each kernel, while XLA computes what comes between.
-    GNU OpenMP reads the variable when it is loaded; a user's own setting is respected.
-    """
-    ours = not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
-    if ours:
-        os.environ["GOMP_SPINCOUNT"] = "10000"
-    try:
-        return ctypes.CDLL(str(path))
-    finally:
-        if ours:
-            del os.environ["GOMP_SPINCOUNT"]

@@ -1,31 +1,14 @@
 // A convolution is a trilinear form of its input, kernel and output; each of the three is computed
 // from the other two: the output forward, the input and the kernel backward.
-//
-// Input and output are (batch, *sizes, channels), the kernel is (*window, channels / groups,
-// filters), all of them dense.
 
-#include <algorithm>
+#include "convolution.h"
+
 #include <array>
 #include <cstring>
 #include <functional>
 #include <numeric>
 
-#include "runtime.h"
-
 namespace plait {
-namespace {
-
-using dnnl::memory;
-using Dims = memory::dims;
-
-enum Role : int64_t { kInput = 0, kKernel = 1, kOutput = 2 };
-
-struct Geometry {
-  Role wanted;
-  Dims input, kernel, output;  // as XLA has them
-  Dims strides, dilation, before, after;
-  int64_t groups;
-};
 
 void Check(const Geometry& g) {
   const size_t rank = g.strides.size();
@@ -48,6 +31,30 @@ void Check(const Geometry& g) {
       throw Refused("convolution: sizes do not fit.");
   }
 }
+
+int64_t Count(const Dims& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+Parts Split(const Geometry& g, int64_t threads) {
+  // Parts are as small as a core's own cache, but not so small that they cost more than they save.
+  // Of those that add up to the gradient by a large kernel there are as few as may be.
+  constexpr int64_t kCache = 1 << 20, kLeast = 1 << 21, kLargeKernel = 1 << 18;
+  const int64_t batch = g.input[0], kernel = Count(g.kernel);
+  const int64_t bytes = (Count(g.input) + Count(g.output)) * int64_t{sizeof(float)};
+  const int64_t work = 2 * kernel * Count(g.output) / g.output.back();
+  int64_t count = g.wanted == kKernel && kernel * int64_t{sizeof(float)} > kLargeKernel
+                      ? 1
+                      : std::max<int64_t>(bytes / kCache, 1);
+  count = (count + threads - 1) / threads * threads;
+  count = std::min({count, 8 * threads, batch, std::max<int64_t>(work / kLeast, 1)});
+  if (threads == 1) count = 1;
+  return {count, batch / count, batch % count};
+}
+
+namespace {
+
+using dnnl::memory;
 
 // Channels last, described in oneDNN's order: batch, channels, sizes.
 memory::desc Activations(const Dims& shape) {
@@ -84,15 +91,19 @@ std::pair<Dims, Dims> KernelLayout(const Dims& shape, int64_t groups) {
   return {dims, strides};
 }
 
+}  // namespace
+
 // A primitive with everything that a call needs but the addresses of its operands.
 struct Convolution {
   dnnl::primitive primitive;
-  memory::desc input, kernel, output, scratch;
-  memory::desc plain_kernel;  // the kernel as XLA has it
+  dnnl::memory::desc input, kernel, output, scratch;
+  dnnl::memory::desc plain_kernel;  // the kernel as XLA has it
   dnnl::primitive reorder;    // empty if that is how oneDNN wants it
-  memory::desc reorder_scratch;
+  dnnl::memory::desc reorder_scratch;
   std::string implementation;
 };
+
+namespace {
 
 template <typename Description>
 void Fill(Convolution& made, const Description& description, const memory::desc& packed,
@@ -151,9 +162,7 @@ Convolution Make(const Geometry& g, bool with_primitive = true) {
   return made;
 }
 
-using Made = std::shared_ptr<const Convolution>;
-
-Made Cached(const Geometry& g) {
+std::shared_ptr<const Convolution> Cached(const Geometry& g) {
   static auto* cache = new Cache<Convolution>;
   Key key{g.wanted, g.groups};
   for (const Dims* dims :
@@ -164,10 +173,6 @@ Made Cached(const Geometry& g) {
 
 size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-int64_t Count(const Dims& shape) {
-  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-}
-
 // Changes the layout of a kernel; `scratch` has room for what that needs.
 void Reorder(const Convolution& conv, const memory::desc& from, void* from_data,
              const memory::desc& to, void* to_data, void* scratch) {
@@ -177,107 +182,86 @@ void Reorder(const Convolution& conv, const memory::desc& from, void* from_data,
                         {DNNL_ARG_SCRATCHPAD, memory(conv.reorder_scratch, Engine(), scratch)}});
 }
 
-void Execute(const Convolution& conv, Role wanted, void* input, void* kernel, void* output,
-             void* scratch) {
-  const int roles[3][3] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
-                           {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
-                           {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}};
-  const int* names = roles[wanted];
-  conv.primitive.execute(Stream(),
-                         {{names[kInput], memory(conv.input, Engine(), input)},
-                          {names[kKernel], memory(conv.kernel, Engine(), kernel)},
-                          {names[kOutput], memory(conv.output, Engine(), output)},
-                          {DNNL_ARG_SCRATCHPAD, memory(conv.scratch, Engine(), scratch)}});
-}
+}  // namespace
 
-// How a batch is shared: parts of equal size, but that the first ones may have one example more.
-struct Parts {
-  int64_t count, size, larger;
-
-  int64_t First(int64_t part) const { return part * size + std::min(part, larger); }
-  int64_t Size(int64_t part) const { return size + (part < larger); }
-};
-
-// Parts are as small as a core's own cache, but not so small that they cost more than they save. Of
-// those that add up to the gradient by a large kernel there are as few as may be.
-Parts Split(const Geometry& g, int64_t threads) {
-  constexpr int64_t kCache = 1 << 20, kLeast = 1 << 21, kLargeKernel = 1 << 18;
-  const int64_t batch = g.input[0], kernel = Count(g.kernel);
-  const int64_t bytes = (Count(g.input) + Count(g.output)) * int64_t{sizeof(float)};
-  const int64_t work = 2 * kernel * Count(g.output) / g.output.back();
-  int64_t count = g.wanted == kKernel && kernel * int64_t{sizeof(float)} > kLargeKernel
-                      ? 1
-                      : std::max<int64_t>(bytes / kCache, 1);
-  count = (count + threads - 1) / threads * threads;
-  count = std::min({count, 8 * threads, batch, std::max<int64_t>(work / kLeast, 1)});
-  if (threads == 1) count = 1;
-  return {count, batch / count, batch % count};
-}
-
-void Run(const Geometry& g, Team& team, float* input, float* kernel, float* output) {
-  const Parts parts = Split(g, team.threads());
-  auto make = [&](int64_t batch) {
+PartedConvolution::PartedConvolution(const Geometry& g, const Parts& parts)
+    : wanted_(g.wanted), parts_(parts), numbers_(Count(g.kernel)) {
+  for (int larger = 0; larger < (parts.larger ? 2 : 1); ++larger) {
     Geometry part = g;
-    part.input[0] = part.output[0] = batch;
-    return Cached(part);
-  };
-  const Made made[2] = {make(parts.size), parts.larger ? make(parts.size + 1) : nullptr};
-  const int64_t of_input = Count(g.input) / g.input[0], of_output = Count(g.output) / g.output[0];
-  const size_t of_kernel = Count(g.kernel) * sizeof(float);
-  const bool adds = g.wanted == kKernel;
+    part.input[0] = part.output[0] = parts.size + larger;
+    made_[larger] = Cached(part);
+  }
+}
 
-  // Kernels that are read are packed once; of those that are summed up each part has its own.
-  void* packed[2] = {kernel, kernel};
-  size_t bytes = adds ? (parts.count - 1) * Aligned(of_kernel) : 0, places[2] = {};
-  for (int i = 0; i < 2 && !adds; ++i)
-    if (made[i] && made[i]->reorder) {
-      places[i] = bytes;
-      bytes += Aligned(made[i]->kernel.get_size()) + Aligned(made[i]->reorder_scratch.get_size());
-    }
-  char* memory_of_call = bytes ? static_cast<char*>(Memory(Scratch::kOfCall, bytes)) : nullptr;
+PartedConvolution::~PartedConvolution() = default;
+
+// Kernels that are read are packed once; of those that add up each part but the first has its own.
+size_t PartedConvolution::Bytes() const {
+  if (wanted_ == kKernel) return (parts_.count - 1) * Aligned(numbers_ * sizeof(float));
+  size_t bytes = 0;
+  for (const auto& made : made_)
+    if (made && made->reorder)
+      bytes += Aligned(made->kernel.get_size()) + Aligned(made->reorder_scratch.get_size());
+  return bytes;
+}
+
+float* PartedConvolution::KernelOf(int64_t part) const {
+  if (part == 0) return kernel_;
+  return reinterpret_cast<float*>(memory_ + (part - 1) * Aligned(numbers_ * sizeof(float)));
+}
+
+void PartedConvolution::Begin(float* kernel, char* memory) {
+  kernel_ = kernel, memory_ = memory;
+  if (wanted_ == kKernel) return;
   OneThread alone;
-  for (int i = 0; i < 2 && !adds; ++i)
-    if (made[i] && made[i]->reorder) {
-      packed[i] = memory_of_call + places[i];
-      Reorder(*made[i], made[i]->plain_kernel, kernel, made[i]->kernel, packed[i],
-              memory_of_call + places[i] + Aligned(made[i]->kernel.get_size()));
-    }
-  auto sum = [&](int64_t part) {
-    return part ? reinterpret_cast<float*>(memory_of_call + (part - 1) * Aligned(of_kernel))
-                : kernel;
-  };
+  for (int larger = 0; larger < 2; ++larger) {
+    packed_[larger] = kernel;
+    if (!made_[larger] || !made_[larger]->reorder) continue;
+    const Convolution& conv = *made_[larger];
+    char* scratch = memory + Aligned(conv.kernel.get_size());
+    Reorder(conv, conv.plain_kernel, kernel, conv.kernel, memory, scratch);
+    packed_[larger] = memory;
+    memory = scratch + Aligned(conv.reorder_scratch.get_size());
+  }
+}
 
-  team.Each(parts.count, [&](int64_t part) {
-    OneThread alone;
-    const int which = part < parts.larger;
-    const Convolution& conv = *made[which];
-    float* in = input + parts.First(part) * of_input;
-    float* out = output + parts.First(part) * of_output;
-    const size_t repacked = adds && conv.reorder ? Aligned(conv.kernel.get_size()) : 0;
-    char* scratch = static_cast<char*>(
-        Memory(Scratch::kOfPart, repacked + std::max(conv.scratch.get_size(),
-                                                     adds ? conv.reorder_scratch.get_size() : 0)));
-    void* own = !adds ? packed[which] : repacked ? static_cast<void*>(scratch) : sum(part);
-    Execute(conv, g.wanted, in, own, out, scratch + repacked);
-    if (repacked)
-      Reorder(conv, conv.kernel, own, conv.plain_kernel, sum(part), scratch + repacked);
-  });
+void PartedConvolution::Run(int64_t part, float* input, float* output) const {
+  constexpr int kNames[3][3] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+                                {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+                                {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}};
+  OneThread alone;
+  const bool larger = part < parts_.larger, adds = wanted_ == kKernel;
+  const Convolution& conv = *made_[larger];
+  const size_t repacked = adds && conv.reorder ? Aligned(conv.kernel.get_size()) : 0;
+  const size_t reorder = repacked ? conv.reorder_scratch.get_size() : 0;
+  char* scratch = static_cast<char*>(
+      Memory(Scratch::kOfOneDNN, repacked + std::max(conv.scratch.get_size(), reorder)));
+  void* kernel = !adds ? packed_[larger] : repacked ? static_cast<void*>(scratch) : KernelOf(part);
+  const int* names = kNames[wanted_];
+  conv.primitive.execute(
+      Stream(), {{names[kInput], memory(conv.input, Engine(), input)},
+                 {names[kKernel], memory(conv.kernel, Engine(), kernel)},
+                 {names[kOutput], memory(conv.output, Engine(), output)},
+                 {DNNL_ARG_SCRATCHPAD, memory(conv.scratch, Engine(), scratch + repacked)}});
+  if (repacked)
+    Reorder(conv, conv.kernel, kernel, conv.plain_kernel, KernelOf(part), scratch + repacked);
+}
 
-  if (!adds || parts.count == 1) return;
-  const int64_t numbers = Count(g.kernel), shares = numbers < 1 << 16 ? 1 : team.threads();
+void PartedConvolution::End(Team& team) const {
+  if (wanted_ != kKernel || parts_.count == 1) return;
+  const int64_t shares = numbers_ < 1 << 16 ? 1 : team.threads();
   team.Each(shares, [&](int64_t share) {
-    const int64_t first = numbers * share / shares, last = numbers * (share + 1) / shares;
-    for (int64_t part = 1; part < parts.count; ++part) {
-      const float* more = sum(part);
-      for (int64_t i = first; i < last; ++i) kernel[i] += more[i];
+    const int64_t first = numbers_ * share / shares, last = numbers_ * (share + 1) / shares;
+    for (int64_t part = 1; part < parts_.count; ++part) {
+      const float* more = KernelOf(part);
+      for (int64_t i = first; i < last; ++i) kernel_[i] += more[i];
     }
   });
 }
 
-using Numbers = ffi::Span<const int64_t>;
-using Array = ffi::Buffer<ffi::F32>;
+namespace {
 
-Dims ToDims(Numbers numbers) { return Dims(numbers.begin(), numbers.end()); }
+using Array = ffi::Buffer<ffi::F32>;
 
 // Operands are those of input, kernel and output that are not wanted, in this order.
 ffi::Error Convolve(ffi::ThreadPool pool, Array first, Array second, ffi::Result<Array> result,
@@ -299,7 +283,17 @@ ffi::Error Convolve(ffi::ThreadPool pool, Array first, Array second, ffi::Result
                ToDims(before),            ToDims(after),    groups};
     Check(g);
     Team team(pool);
-    Run(g, team, data[kInput], data[kKernel], data[kOutput]);
+    const Parts parts = Split(g, team.threads());
+    PartedConvolution convolution(g, parts);
+    const size_t bytes = convolution.Bytes();
+    convolution.Begin(data[kKernel],
+                      bytes ? static_cast<char*>(Memory(Scratch::kOfCall, bytes)) : nullptr);
+    const int64_t of_input = Count(g.input) / g.input[0], of_output = Count(g.output) / g.output[0];
+    team.Each(parts.count, [&](int64_t part) {
+      const int64_t first = parts.First(part);
+      convolution.Run(part, data[kInput] + first * of_input, data[kOutput] + first * of_output);
+    });
+    convolution.End(team);
   });
 }
 

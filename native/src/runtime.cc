@@ -16,10 +16,17 @@ namespace {
 // Set by OMP_NUM_THREADS, or the cores that the process may use; read when the library is loaded.
 const int64_t kMostThreads = omp_get_max_threads();
 
+void Pause(int turns) {
+  if (turns < 10000)
+    __builtin_ia32_pause();
+  else
+    std::this_thread::yield();
+}
+
 // Parts of one task, which whoever is free takes one after another.
-class Shared {
+class Parted {
  public:
-  Shared(int64_t parts, const std::function<void(int64_t)>& task) : parts_(parts), task_(task) {}
+  Parted(int64_t parts, const std::function<void(int64_t)>& task) : parts_(parts), task_(task) {}
 
   // A thread that comes when all parts are taken does not touch the task, which may be gone.
   void Work() {
@@ -35,12 +42,7 @@ class Shared {
   }
 
   void Wait() {
-    for (int turns = 0; done_.load(std::memory_order_acquire) < parts_; ++turns) {
-      if (turns < 10000)
-        __builtin_ia32_pause();
-      else
-        std::this_thread::yield();
-    }
+    for (int turns = 0; done_.load(std::memory_order_acquire) < parts_; ++turns) Pause(turns);
     if (error_) std::rethrow_exception(error_);
   }
 
@@ -76,16 +78,58 @@ OneThread::~OneThread() {
 Team::Team(ffi::ThreadPool& pool)
     : pool_(pool), threads_(std::max<int64_t>(std::min(pool.num_threads(), kMostThreads), 1)) {}
 
+// Where a team's tasks are put up for those who help.
+class Team::Board {
+ public:
+  void Put(std::shared_ptr<Parted> task) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    task_ = std::move(task);
+    count_.fetch_add(1, std::memory_order_release);
+  }
+
+  void Close() { count_.store(-1, std::memory_order_release); }
+
+  // Helps with every task until the board is closed.
+  void Help() {
+    int64_t seen = 0, count;
+    for (int turns = 0; (count = count_.load(std::memory_order_acquire)) >= 0;) {
+      if (count == seen) {
+        Pause(++turns);
+        continue;
+      }
+      seen = count, turns = 0;
+      std::shared_ptr<Parted> task;
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        task = task_;
+      }
+      task->Work();
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<Parted> task_;
+  std::atomic<int64_t> count_{0};  // of tasks; -1: closed
+};
+
+Team::~Team() {
+  if (board_) board_->Close();
+}
+
 void Team::Each(int64_t parts, const std::function<void(int64_t)>& task) {
-  const int64_t helpers = std::min(threads_, parts) - 1;
-  if (helpers < 1) {
+  if (threads_ == 1 || parts == 1) {
     for (int64_t part = 0; part < parts; ++part) task(part);
     return;
   }
-  auto shared = std::make_shared<Shared>(parts, task);
-  for (int64_t i = 0; i < helpers; ++i) pool_.Schedule([shared] { shared->Work(); });
-  shared->Work();
-  shared->Wait();
+  auto parted = std::make_shared<Parted>(parts, task);
+  const bool first = !board_;
+  if (first) board_ = std::make_shared<Board>();
+  board_->Put(parted);
+  for (int64_t i = 1; first && i < threads_; ++i)
+    pool_.Schedule([board = board_] { board->Help(); });
+  parted->Work();
+  parted->Wait();
 }
 
 Sharing Team::sharing() {
@@ -101,7 +145,7 @@ void* Memory(Scratch kind, size_t bytes) {
     size_t size = 0;
     ~Block() { std::free(memory); }
   };
-  thread_local Block blocks[2];
+  thread_local Block blocks[3];
   Block& block = blocks[static_cast<int>(kind)];
   if (bytes > block.size) {
     std::free(block.memory);

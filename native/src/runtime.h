@@ -41,10 +41,12 @@ class OneThread {
 // The thread that calls, and those of XLA's pool that are free.
 //
 // Threads of another pool would compete with XLA's, which may run other kernels meanwhile: whoever
-// waits for one that has no core waits for milliseconds.
+// waits for one that has no core waits for milliseconds. Threads that have come stay for the life of
+// the team, which is one call of a kernel: to wake them anew takes as long as a small task.
 class Team {
  public:
   explicit Team(ffi::ThreadPool& pool);
+  ~Team();
 
   // The most that run at once: cores that this process may use, or OMP_NUM_THREADS if it is less.
   int64_t threads() const { return threads_; }
@@ -57,13 +59,16 @@ class Team {
   Sharing sharing();
 
  private:
+  class Board;
+
   ffi::ThreadPool& pool_;
-  int64_t threads_;
+  const int64_t threads_;
+  std::shared_ptr<Board> board_;  // once others have been called
 };
 
 // Memory of this thread, of at least `bytes`; it stays as it is until the thread asks again for
 // memory of the same kind.
-enum class Scratch { kOfCall, kOfPart };
+enum class Scratch { kOfCall, kOfPart, kOfOneDNN };
 void* Memory(Scratch kind, size_t bytes);
 
 using Key = std::vector<int64_t>;

@@ -5,6 +5,7 @@ environment variable ``PLAIT_KERNELS=xla`` switch that off.
 """
 
 from plait.kernels.affine import affine, spread
+from plait.kernels.block import Moments, conv_block
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
 from plait.kernels.gru import gru
 from plait.kernels.loops import loops_well
@@ -16,11 +17,13 @@ from plait.kernels.windows import output_sizes
 
 __all__ = [
     "TABLE",
+    "Moments",
     "affine",
     "average_pool",
     "choose",
     "chosen",
     "conv",
+    "conv_block",
     "conv_transpose",
     "depthwise_conv",
     "gru",

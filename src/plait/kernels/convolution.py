@@ -48,7 +48,7 @@ def conv(
     strides, dilation = per_axis(strides, rank), per_axis(dilation_rate, rank)
     window = kernel.shape[:-2]
     sizes = _sizes(x, data_format)
-    new_sizes = output_sizes(sizes, window, strides, padding, dilation)
+    output_sizes(sizes, window, strides, padding, dilation)
     channels = _channels(x, data_format)
     found, rest = divmod(channels, kernel.shape[-2])
     if rest or groups not in (None, found):
@@ -58,17 +58,12 @@ def conv(
             fix=f"give it {kernel.shape[-2] * (groups or 1)} channels",
         )
     x = x.astype(kernel.dtype)
-    reach = spans(window, dilation)
+    native = native_window(x, kernel, strides, padding, dilation, data_format)
+    if native is not None:
+        return trilinear.output_of(x, kernel, *native)
     pads: str | list[tuple[int, int]] = padding.upper()
     if padding == "causal":
-        pads = [(span - 1, 0) for span in reach]
-    if data_format == "channels_last" and is_native("convolution", x, kernel):
-        if isinstance(pads, str):
-            pads = same_padding(sizes, reach, strides) if padding == "same" else [(0, 0)] * rank
-        geometry = _geometry(strides, dilation, pads, found)
-        output = (x.shape[0], *new_sizes, kernel.shape[-1])
-        if trilinear.is_fast(x.shape, kernel.shape, output, geometry):
-            return trilinear.output_of(x, kernel, cast(Sizes, new_sizes), geometry)
+        pads = [(span - 1, 0) for span in spans(window, dilation)]
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -78,6 +73,37 @@ def conv(
         dimension_numbers=_layout(rank, data_format),
         feature_group_count=found,
     )
+
+
+def native_window(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: PerAxis,
+    padding: str,
+    dilation_rate: PerAxis,
+    data_format: str = "channels_last",
+) -> tuple[Sizes, trilinear.Geometry] | None:
+    """Return the sizes of the output and how the window moves, or None if that is not native.
+
+    Raises:
+        ShapeError: the kernel is larger than the input.
+    """
+    if data_format != "channels_last" or not is_native("convolution", x, kernel):
+        return None
+    rank = kernel.ndim - 2
+    strides, dilation = per_axis(strides, rank), per_axis(dilation_rate, rank)
+    sizes, window = x.shape[1:-1], kernel.shape[:-2]
+    new_sizes = cast(Sizes, output_sizes(sizes, window, strides, padding, dilation))
+    reach = spans(window, dilation)
+    if padding == "same":
+        pads = same_padding(sizes, reach, strides)
+    else:
+        pads = [(span - 1 if padding == "causal" else 0, 0) for span in reach]
+    geometry = _geometry(strides, dilation, pads, x.shape[-1] // kernel.shape[-2])
+    output = (x.shape[0], *new_sizes, kernel.shape[-1])
+    if not trilinear.is_fast(x.shape, kernel.shape, output, geometry):
+        return None
+    return new_sizes, geometry
 
 
 def depthwise_conv(

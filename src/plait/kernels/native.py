@@ -13,6 +13,8 @@ import jax
 
 INSTALL = "pip install ./native   (in a clone of plait; needs g++)"
 _HANDLERS = (
+    "plait_onednn_block",
+    "plait_onednn_block_backward",
     "plait_onednn_convolution",
     "plait_onednn_recurrence",
     "plait_onednn_recurrence_backward",

@@ -48,6 +48,14 @@ TABLE = (
         "plait-onednn",
     ),
     Row(
+        "convolution with normalization, addition and relu",
+        "cpu",
+        "float32",
+        "as for convolution; those layers in this order (each but the convolution optional, also "
+        "its own bias and relu), in a model's graph, with nothing else taking what is between",
+        "plait-onednn",
+    ),
+    Row(
         "LSTM",
         "cpu",
         "float32",

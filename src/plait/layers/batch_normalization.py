@@ -145,7 +145,7 @@ class BatchNormalization(AffineNormalizer):
             if self.renorm:
                 stretch, offset = self._correction(mean, variance, channels)
                 gamma, beta = stretch * gamma, offset * gamma + beta
-            self._move(mean.reshape(-1), variance.reshape(-1))
+            self.move(mean.reshape(-1), variance.reshape(-1))
         else:
             mean = channels(self.moving_mean.value)
             variance = channels(self.moving_variance.value)
@@ -155,7 +155,8 @@ class BatchNormalization(AffineNormalizer):
             scale, shift = spread(scale, x), spread(shift, x)
         return (x * scale + shift).astype(self.compute_dtype)
 
-    def _move(self, mean: jax.Array, variance: jax.Array) -> None:
+    def move(self, mean: jax.Array, variance: jax.Array) -> None:
+        """Move the averages towards the mean and variance of a batch, (channels,) each."""
         _move(self.moving_mean, mean, self.momentum)
         if not self.renorm:
             _move(self.moving_variance, variance, self.momentum)

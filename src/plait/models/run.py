@@ -15,7 +15,9 @@ from plait.core.spec import TensorSpec
 from plait.errors import DataError, ShapeError, did_you_mean
 from plait.graph import tree
 from plait.graph.graph import Graph
+from plait.graph.node import Node
 from plait.graph.tensor import Shape, SymbolicTensor
+from plait.models import fusion
 
 
 def input_names(graph: Graph) -> list[str]:
@@ -161,12 +163,26 @@ def run(graph: Graph, inputs: Any, who: str) -> Any:
     def fill(leaf: Any) -> Any:
         return values[leaf] if isinstance(leaf, SymbolicTensor) else leaf
 
-    for node in graph.nodes:
-        if node.is_input:
-            continue
+    def call(node: Node) -> None:
         args, kwargs = tree.map_structure(fill, (node.args, node.kwargs))
         results = traced_call(node.layer, args, kwargs, node.location)
         _store(values, node.output_structure, results)
+
+    scope = current_scope()
+    fused = fusion.chains(graph) if scope is not None and scope.observer is None else {}
+    for node in graph.nodes:
+        chain = fused.get(node)
+        if node.is_input or (chain is not None and node is not chain.nodes[-1]):
+            continue
+        if chain is None or scope is None:
+            call(node)
+            continue
+        output = fusion.run(chain, values, scope)
+        if output is not None:
+            values[node.outputs[0]] = output
+            continue
+        for single in chain.nodes:
+            call(single)
     return tree.map_structure(fill, graph.output_structure)
 
 

@@ -32,9 +32,9 @@ from rows import ROWS
 from worker import FRAMEWORKS
 
 HERE = Path(__file__).parent
-LATENCY, STARTS = "latency", ["start", "start-resnet20"]
+LATENCY, BATCH, STARTS = "latency", "predict-resnet20", ["start", "start-resnet20"]
 PACKAGES = ("plait", "plait-onednn", "numpy", "jax", "keras", "tensorflow-cpu", "torch")
-DEFAULT_ROWS = [*ROWS, LATENCY, "start"]
+DEFAULT_ROWS = [*ROWS, LATENCY, BATCH, "start"]
 PATIENCE = 600  # seconds that a worker may take to warm up or for a round
 SLOW = 4  # a peer whose round takes this many times longer than asked for gets no second one
 
@@ -108,9 +108,10 @@ class Bench:
         if name in ROWS:
             self._interleave("train", name, self._training_peers(name))
             self._floor(name)
-        elif name == LATENCY:
+        elif name in (LATENCY, BATCH):
             peers = [peer for peer in self.peers if peer != "jax-epoch"]
-            self._interleave("answer", "touchstone-1", peers)
+            task, row = ("answer", "touchstone-1") if name == LATENCY else ("batch", "resnet20")
+            self._interleave(task, row, peers)
         else:
             self._start(name.partition("-")[2] or "touchstone-1")
 

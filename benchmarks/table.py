@@ -22,6 +22,7 @@ GROUPS = (
     {
         "predict": ("predict, one sample, us", False),
         "call": ("model(x), one sample, us", False),
+        "batch": ("predict, a batch of 32, {row}, us", False),
     },
     {
         "import": ("import, s", False),

@@ -64,12 +64,14 @@ class Training:
 class Answering:
     """Microseconds until one sample is answered, as an array of NumPy."""
 
+    samples = 1
+
     def __init__(self, framework: str, row: str) -> None:
         self.subject = adapter(framework)(row)
         x, y = self.subject.row.data()
         batch = self.subject.row.batch
         self.subject.fit(x[:batch], y[:batch], 1)
-        self.x = x[:1]
+        self.x = x[: self.samples]
 
     def ready(self) -> dict[str, Any]:
         return {"parameters": self.subject.parameters}
@@ -85,6 +87,15 @@ class Answering:
             answer(self.x)
             count += 1
         return (time.perf_counter() - start) / count * 1e6
+
+
+class AnsweringBatch(Answering):
+    """Microseconds until a batch of 32 is answered."""
+
+    samples = 32
+
+    def round(self, seconds: float) -> dict[str, float]:
+        return {"batch": self._time("predict", seconds)}
 
 
 class Floor:
@@ -139,7 +150,12 @@ def main() -> None:
     if task == "start":
         answer(start(framework, row, float(sys.argv[4])))
         return
-    kinds: dict[str, type[Any]] = {"train": Training, "answer": Answering, "floor": Floor}
+    kinds: dict[str, type[Any]] = {
+        "train": Training,
+        "answer": Answering,
+        "batch": AnsweringBatch,
+        "floor": Floor,
+    }
     worker = kinds[task](framework, row)
     answer(worker.ready())
     for line in sys.stdin:

@@ -14,6 +14,8 @@ import jax
 INSTALL = "pip install ./native   (in a clone of plait; needs g++)"
 _HANDLERS = (
     "plait_onednn_convolution",
+    "plait_onednn_max_pool",
+    "plait_onednn_linear_pool",
     "plait_onednn_recurrence",
     "plait_onednn_recurrence_backward",
 )

@@ -48,6 +48,14 @@ TABLE = (
         "plait-onednn",
     ),
     Row(
+        "max pooling",
+        "cpu",
+        "float32",
+        "channels last, at most 256 elements in a window",
+        "plait-onednn",
+    ),
+    Row("average pooling", "cpu", "float32", "as for max pooling", "plait-onednn"),
+    Row(
         "LSTM",
         "cpu",
         "float32",

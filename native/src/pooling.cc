@@ -15,14 +15,6 @@ using Numbers = ffi::Span<const int64_t>;
 using Array = ffi::Buffer<ffi::F32>;
 using Places = ffi::Buffer<ffi::U8>;
 
-// Threads are called for what takes longer than they need to come, and get several parts each, as
-// they may come late.
-int64_t Parts(int64_t rows, int64_t numbers, int64_t threads) {
-  constexpr int64_t kLeast = 1 << 14;
-  const int64_t parts = std::min({numbers / kLeast, 4 * threads, rows});
-  return threads == 1 ? 1 : std::max<int64_t>(parts, 1);
-}
-
 // Axes that are not there have the size 1, before those that are.
 Windows Read(Team& team, Numbers elements, Numbers windows, Numbers size, Numbers strides,
              Numbers before, bool backward) {
@@ -49,12 +41,18 @@ Windows Read(Team& team, Numbers elements, Numbers windows, Numbers size, Number
       throw Refused("pooling: sizes do not fit.");
     if ((in_window *= size[i]) > kMostInWindow) throw Refused("pooling: the window is too large.");
   }
-  is.sharing = team.sharing();
+  constexpr int64_t kTogether = 1 << 13, kLeast = 1 << 14;
   const int64_t* written = backward ? is.elements : is.windows;
-  const int64_t rows = is.batch * written[0] * written[1];
-  int64_t numbers = is.batch * is.channels;
-  for (int64_t count : is.elements) numbers *= count;
-  is.parts = Parts(rows, numbers, team.threads());
+  const int64_t threads = team.threads();
+  int64_t in_image = is.channels;
+  for (int64_t count : is.elements) in_image *= count;
+  is.images = std::clamp<int64_t>(kTogether / in_image, 1, (is.batch + threads - 1) / threads);
+  const int64_t rows = (is.batch + is.images - 1) / is.images * written[0] * written[1];
+  // Threads are called for what takes longer than they need to come, and have several parts each,
+  // as they may come late.
+  is.parts = std::max<int64_t>(std::min({is.batch * in_image / kLeast, 4 * threads, rows}), 1);
+  is.sharing = team.sharing();
+  is.scratch = Memory(Scratch::kOfCall, is.ScratchBytes());
   return is;
 }
 

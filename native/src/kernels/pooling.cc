@@ -1,5 +1,7 @@
 #include "pooling.h"
 
+#include <immintrin.h>
+
 #include "vectors.h"
 
 namespace plait::PLAIT_LEVEL {
@@ -58,11 +60,11 @@ struct Tap {
   float weight;  // in a mean
 };
 
-// N numbers side by side, and their places. (GCC 12 converts no vector whose size is a parameter.)
+// N numbers side by side, and their places.
 template <int N>
 struct Lanes;
 
-#define PLAIT_LANES(N)                                                                 \
+#define PLAIT_LANES(N, WIDEN)                                                          \
   template <>                                                                          \
   struct Lanes<N> {                                                                    \
     typedef float Floats __attribute__((vector_size(4 * N)));                          \
@@ -74,10 +76,7 @@ struct Lanes;
     static Floats Load(const float* from) {                                            \
       return *reinterpret_cast<const Anywhere*>(from);                                 \
     }                                                                                  \
-    static Ints Load(const uint8_t* from) {                                            \
-      const Bytes bytes = *reinterpret_cast<const Bytewise*>(from);                    \
-      return __builtin_convertvector(bytes, Ints);                                     \
-    }                                                                                  \
+    static Ints Load(const uint8_t* from) { return reinterpret_cast<Ints>(WIDEN); }    \
     static void Store(float* to, Floats values) {                                      \
       *reinterpret_cast<Anywhere*>(to) = values;                                       \
     }                                                                                  \
@@ -86,12 +85,14 @@ struct Lanes;
     }                                                                                  \
   };
 
-PLAIT_LANES(4)
+// GCC 12 widens bytes in several steps where it is not told which instruction does it.
+PLAIT_LANES(4, _mm_cvtepu8_epi32(_mm_loadu_si32(from)))
 #if defined(__AVX2__)
-PLAIT_LANES(8)
+PLAIT_LANES(8, _mm256_cvtepu8_epi32(_mm_loadu_si64(from)))
 #endif
 #if defined(__AVX512F__)
-PLAIT_LANES(16)
+PLAIT_LANES(16, _mm512_maskz_cvtepu8_epi32(
+                    0xFFFF, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from))))
 #endif
 
 template <>
@@ -189,66 +190,100 @@ void Numbers(const Kernel& kernel, int64_t from, int64_t to, const Tap* taps, in
   Vectors<1>(kernel, from, to, taps, count, numbers);
 }
 
-// Writes one row along the last axis.
-template <typename Kernel>
-void Row(const Kernel& kernel, const Windows& is, bool backward, const int64_t (&position)[3]) {
-  const Axis axes[3] = {{is, 0, backward}, {is, 1, backward}, {is, 2, backward}};
-  const Axis& last = axes[2];
-  const Span outer = axes[0].At(position[1]), inner = axes[1].At(position[2]);
-  const int64_t channels = is.channels;
-  const int64_t from = position[0] * axes[0].Read() * axes[1].Read() * last.Read() * channels;
-  const int64_t to =
-      ((position[0] * axes[0].Written() + position[1]) * axes[1].Written() + position[2]) *
-      last.Written() * channels;
-  Tap taps[kMostInWindow];
+// Positions along the last axis that are written from the same places: every `step`th from
+// `written`, which reads from every `advance`th.
+struct Pattern {
+  Span span;
+  int64_t written, count;
+};
 
-  auto tap = [&](const Span& span, int64_t written) {
-    int64_t count = 0;
-    for (int64_t i = 0; i < outer.count; ++i)
-      for (int64_t j = 0; j < inner.count; ++j)
-        for (int64_t k = 0; k < span.count; ++k) {
-          const int64_t read[3] = {outer.first + i, inner.first + j, span.first + k};
-          const int64_t place[3] = {outer.place + i * axes[0].Step(),
-                                    inner.place + j * axes[1].Step(),
-                                    span.place + k * last.Step()};
-          Tap& made = taps[count++];
-          made.offset = ((read[0] * axes[1].Read() + read[1]) * last.Read() + k) * channels;
-          made.place = (place[0] * axes[1].size + place[1]) * last.size + place[2];
-          if constexpr (Kernel::kWeights)
-            made.weight = 1.0f / (axes[0].Elements(position[1], read[0]) *
-                                  axes[1].Elements(position[2], read[1]) *
-                                  last.Elements(written, read[2]));
+// Whatever does not depend on the row.
+struct Plan {
+  Axis axes[3];
+  int64_t step, advance;
+  Pattern* patterns;
+  int64_t count;
+
+  Plan(const Windows& is, bool backward, bool weights)
+      : axes{{is, 0, backward}, {is, 1, backward}, {is, 2, backward}},
+        step(backward ? is.strides[2] : 1), advance(backward ? 1 : is.strides[2]),
+        patterns(static_cast<Pattern*>(is.scratch)), count(0) {
+    const Axis& last = axes[2];
+    auto alike = [&](const Span& a, const Span& b) {
+      return a.count == b.count && a.place == b.place &&
+             (!weights || !backward || (a.whole && b.whole));
+    };
+    for (int64_t i = 0; i < last.Written(); ++i) {
+      const Span span = last.At(i);
+      if (i >= step && alike(last.At(i - step), span)) continue;
+      int64_t end = i + step;
+      while (end < last.Written() && alike(span, last.At(end))) end += step;
+      patterns[count++] = {span, i, (end - i) / step};
+    }
+  }
+};
+
+// Finds what a pattern reads in the row at (`i`, `j`), and returns how many numbers that are.
+template <bool kWeights>
+int64_t Find(const Plan& plan, int64_t i, int64_t j, const Pattern& pattern, Tap* taps) {
+  const Axis* axes = plan.axes;
+  const int64_t written[3] = {i, j, pattern.written};
+  const Span spans[3] = {axes[0].At(i), axes[1].At(j), pattern.span};
+  int64_t count = 0;
+  for (int64_t a = 0; a < spans[0].count; ++a)
+    for (int64_t b = 0; b < spans[1].count; ++b)
+      for (int64_t c = 0; c < spans[2].count; ++c) {
+        const int64_t steps[3] = {a, b, c};
+        Tap& tap = taps[count++];
+        tap = {0, 0, 1};
+        int64_t elements = 1;
+        for (int axis = 0; axis < 3; ++axis) {
+          const Span& span = spans[axis];
+          const int64_t read = span.first + steps[axis];
+          tap.offset = tap.offset * axes[axis].Read() + read;
+          tap.place = tap.place * axes[axis].size + span.place + steps[axis] * axes[axis].Step();
+          if (kWeights) elements *= axes[axis].Elements(written[axis], read);
         }
-    return count;
-  };
-  // Whether the same taps serve both.
-  auto alike = [&](const Span& a, const Span& b) {
-    return a.count == b.count && a.place == b.place &&
-           (!Kernel::kWeights || !backward || (a.whole && b.whole));
-  };
+        if (kWeights) tap.weight = 1.0f / elements;
+      }
+  return count;
+}
 
-  Span span{0, -1, 0, false};
-  for (int64_t i = 0, count = 0; i < last.Written();) {
-    Span next = last.At(i);
-    if (!alike(span, next)) count = tap(next, i);
-    span = next;
-    int64_t after = i + 1;  // those until here read what lies side by side
-    if (last.stride == 1)
-      while (after < last.Written() && alike(span, next = last.At(after))) ++after;
-    Numbers(kernel, from + span.first * channels, to + i * channels, taps, count,
-            (after - i) * channels);
-    i = after;
+// Writes one row along the last axis in each of a group of images.
+template <typename Kernel>
+void Row(const Kernel& kernel, const Windows& is, const Plan& plan, int64_t group, int64_t i,
+         int64_t j) {
+  const Axis* axes = plan.axes;
+  const int64_t in_image = axes[0].Read() * axes[1].Read() * axes[2].Read();
+  const int64_t row = axes[2].Written(), rows = axes[0].Written() * axes[1].Written();
+  const int64_t first = group * is.images, last = Least(first + is.images, is.batch);
+  for (const Pattern* pattern = plan.patterns; pattern < plan.patterns + plan.count; ++pattern) {
+    Tap taps[kMostInWindow];
+    const int64_t count = Find<Kernel::kWeights>(plan, i, j, *pattern, taps);
+    for (int64_t t = 0; t < count; ++t) taps[t].offset *= is.channels;
+    for (int64_t image = first; image < last; ++image) {
+      const int64_t from = image * in_image * is.channels;
+      const int64_t to =
+          ((image * rows + i * axes[1].Written() + j) * row + pattern->written) * is.channels;
+      if (plan.step == 1 && plan.advance == 1) {
+        Numbers(kernel, from, to, taps, count, pattern->count * is.channels);
+        continue;
+      }
+      for (int64_t k = 0; k < pattern->count; ++k)
+        Numbers(kernel, from + k * plan.advance * is.channels, to + k * plan.step * is.channels,
+                taps, count, is.channels);
+    }
   }
 }
 
 template <typename Kernel>
 void Run(const Kernel& kernel, const Windows& is, bool backward) {
-  const int64_t* sizes = backward ? is.elements : is.windows;
-  const int64_t rows = is.batch * sizes[0] * sizes[1];
+  const Plan plan(is, backward, Kernel::kWeights);
+  const int64_t outer = plan.axes[0].Written(), inner = plan.axes[1].Written();
+  const int64_t rows = (is.batch + is.images - 1) / is.images * outer * inner;
   is.sharing.Each(is.parts, [&](int64_t part) {
     for (int64_t row = rows * part / is.parts; row < rows * (part + 1) / is.parts; ++row)
-      Row(kernel, is, backward,
-          {row / (sizes[0] * sizes[1]), row / sizes[1] % sizes[0], row % sizes[1]});
+      Row(kernel, is, plan, row / (outer * inner), row / inner % outer, row % inner);
   });
 }
 

@@ -18,7 +18,13 @@ struct Windows {
   int64_t elements[3], windows[3];  // how many of them there are on each axis
   int64_t size[3], strides[3], before[3];
   Sharing sharing;
-  int64_t parts;  // among which what is written is shared
+  int64_t images;  // of the batch that are computed together: more than one if they are small
+  int64_t parts;   // among which what is written is shared
+  void* scratch;   // ScratchBytes() of them
+
+  PLAIT_INLINE int64_t ScratchBytes() const {
+    return 64 * (elements[2] > windows[2] ? elements[2] : windows[2]);
+  }
 };
 
 // The maximum of every window, and, unless `places` is null, where in the window it is: the place

@@ -60,40 +60,45 @@ struct Tap {
   float weight;  // in a mean
 };
 
-// N numbers side by side, and their places.
+// N numbers side by side, and their places, which are bytes in memory. GCC 12 changes the width in
+// many steps where it is not told which instruction does it.
 template <int N>
-struct Lanes;
+struct Lanes {
+  typedef float Floats __attribute__((vector_size(4 * N)));
+  typedef int32_t Ints __attribute__((vector_size(4 * N)));
+  typedef float Anywhere __attribute__((vector_size(4 * N), aligned(4), may_alias));
 
-#define PLAIT_LANES(N, WIDEN)                                                          \
-  template <>                                                                          \
-  struct Lanes<N> {                                                                    \
-    typedef float Floats __attribute__((vector_size(4 * N)));                          \
-    typedef int32_t Ints __attribute__((vector_size(4 * N)));                          \
-    typedef uint8_t Bytes __attribute__((vector_size(N)));                             \
-    typedef float Anywhere __attribute__((vector_size(4 * N), aligned(4), may_alias)); \
-    typedef uint8_t Bytewise __attribute__((vector_size(N), aligned(1), may_alias));   \
-                                                                                       \
-    static Floats Load(const float* from) {                                            \
-      return *reinterpret_cast<const Anywhere*>(from);                                 \
-    }                                                                                  \
-    static Ints Load(const uint8_t* from) { return reinterpret_cast<Ints>(WIDEN); }    \
-    static void Store(float* to, Floats values) {                                      \
-      *reinterpret_cast<Anywhere*>(to) = values;                                       \
-    }                                                                                  \
-    static void Store(uint8_t* to, Ints values) {                                      \
-      *reinterpret_cast<Bytewise*>(to) = __builtin_convertvector(values, Bytes);       \
-    }                                                                                  \
-  };
+  static Floats Load(const float* from) { return *reinterpret_cast<const Anywhere*>(from); }
+  static void Store(float* to, Floats values) { *reinterpret_cast<Anywhere*>(to) = values; }
 
-// GCC 12 widens bytes in several steps where it is not told which instruction does it.
-PLAIT_LANES(4, _mm_cvtepu8_epi32(_mm_loadu_si32(from)))
-#if defined(__AVX2__)
-PLAIT_LANES(8, _mm256_cvtepu8_epi32(_mm_loadu_si64(from)))
-#endif
-#if defined(__AVX512F__)
-PLAIT_LANES(16, _mm512_maskz_cvtepu8_epi32(
-                    0xFFFF, _mm_loadu_si128(reinterpret_cast<const __m128i*>(from))))
-#endif
+  static Ints Load(const uint8_t* from) {
+    if constexpr (N == 16) {
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+      return reinterpret_cast<Ints>(_mm512_maskz_cvtepu8_epi32(0xFFFF, bytes));
+    } else if constexpr (N == 8) {
+      return reinterpret_cast<Ints>(_mm256_cvtepu8_epi32(_mm_loadu_si64(from)));
+    } else {
+      return reinterpret_cast<Ints>(_mm_cvtepu8_epi32(_mm_loadu_si32(from)));
+    }
+  }
+
+  static void Store(uint8_t* to, Ints values) {
+    if constexpr (N == 16) {
+      const __m128i bytes =
+          _mm512_maskz_cvtepi32_epi8(0xFFFF, reinterpret_cast<__m512i>(values));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+    } else if constexpr (N == 8) {
+      const __m256i wide = reinterpret_cast<__m256i>(values);
+      const __m128i words =
+          _mm_packus_epi32(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1));
+      _mm_storeu_si64(to, _mm_packus_epi16(words, words));
+    } else {
+      const __m128i wide = reinterpret_cast<__m128i>(values);
+      const __m128i words = _mm_packus_epi32(wide, wide);
+      _mm_storeu_si32(to, _mm_packus_epi16(words, words));
+    }
+  }
+};
 
 template <>
 struct Lanes<1> {
@@ -106,7 +111,7 @@ struct Lanes<1> {
   static void Store(uint8_t* to, int32_t value) { *to = static_cast<uint8_t>(value); }
 };
 
-// Each of these computes N numbers at `to` from those that the taps find from `from`.
+// Each of these computes `kVectors` vectors at `to` from what the taps find from `from`.
 
 template <bool kPlaces>
 struct Largest {
@@ -115,56 +120,63 @@ struct Largest {
   float* y;
   uint8_t* places;
 
-  template <int N>
+  template <int N, int kVectors>
   void Compute(int64_t from, int64_t to, const Tap* taps, int64_t count) const {
     using L = Lanes<N>;
-    typename L::Floats best = L::Load(x + from + taps[0].offset);
-    typename L::Ints place = taps[0].place - typename L::Ints{};
-    for (int64_t i = 1; i < count; ++i) {
-      const typename L::Floats other = L::Load(x + from + taps[i].offset);
-      const typename L::Ints better = (other > best) | (other != other);
-      best = better ? other : best;
-      if constexpr (kPlaces) place = better ? taps[i].place - typename L::Ints{} : place;
+    typename L::Floats best[kVectors];
+    typename L::Ints place[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      best[v] = L::Load(x + from + taps[0].offset + v * N);
+      place[v] = taps[0].place - typename L::Ints{};
     }
-    L::Store(y + to, best);
-    if constexpr (kPlaces) L::Store(places + to, place);
+    for (int64_t i = 1; i < count; ++i)
+      for (int v = 0; v < kVectors; ++v) {
+        const typename L::Floats other = L::Load(x + from + taps[i].offset + v * N);
+        const typename L::Ints better = (other > best[v]) | (other != other);
+        best[v] = better ? other : best[v];
+        if constexpr (kPlaces) place[v] = better ? taps[i].place - typename L::Ints{} : place[v];
+      }
+    for (int v = 0; v < kVectors; ++v) {
+      L::Store(y + to + v * N, best[v]);
+      if constexpr (kPlaces) L::Store(places + to + v * N, place[v]);
+    }
   }
 };
 
 template <bool kBackward>
 struct Chosen {
   static constexpr bool kWeights = false;
-  const float* from_data;
+  const float* read;
   const uint8_t* places;
-  float* to_data;
+  float* written;
 
-  template <int N>
+  template <int N, int kVectors>
   void Compute(int64_t from, int64_t to, const Tap* taps, int64_t count) const {
     using L = Lanes<N>;
-    typename L::Floats sum{};
-    typename L::Ints place{};
-    if constexpr (!kBackward) place = L::Load(places + to);
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t at = from + taps[i].offset;
-      if constexpr (kBackward) place = L::Load(places + at);
-      sum += place == taps[i].place ? L::Load(from_data + at) : typename L::Floats{};
-    }
-    L::Store(to_data + to, sum);
+    typename L::Floats sum[kVectors] = {};
+    for (int64_t i = 0; i < count; ++i)
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t at = from + taps[i].offset + v * N;
+        const typename L::Ints place = L::Load(places + (kBackward ? at : to + v * N));
+        sum[v] += place == taps[i].place ? L::Load(read + at) : typename L::Floats{};
+      }
+    for (int v = 0; v < kVectors; ++v) L::Store(written + to + v * N, sum[v]);
   }
 };
 
 struct Mean {
   static constexpr bool kWeights = true;
-  const float* from_data;
-  float* to_data;
+  const float* read;
+  float* written;
 
-  template <int N>
+  template <int N, int kVectors>
   void Compute(int64_t from, int64_t to, const Tap* taps, int64_t count) const {
     using L = Lanes<N>;
-    typename L::Floats sum{};
+    typename L::Floats sum[kVectors] = {};
     for (int64_t i = 0; i < count; ++i)
-      sum += taps[i].weight * L::Load(from_data + from + taps[i].offset);
-    L::Store(to_data + to, sum);
+      for (int v = 0; v < kVectors; ++v)
+        sum[v] += taps[i].weight * L::Load(read + from + taps[i].offset + v * N);
+    for (int v = 0; v < kVectors; ++v) L::Store(written + to + v * N, sum[v]);
   }
 };
 
@@ -173,10 +185,13 @@ struct Mean {
 template <int N, typename Kernel>
 void Vectors(const Kernel& kernel, int64_t from, int64_t to, const Tap* taps, int64_t count,
              int64_t numbers) {
+  constexpr int kSeveral = 4;  // loads of taps and chains of comparisons overlap
   int64_t i = 0;
-  for (; i + N <= numbers; i += N) kernel.template Compute<N>(from + i, to + i, taps, count);
+  for (; i + kSeveral * N <= numbers; i += kSeveral * N)
+    kernel.template Compute<N, kSeveral>(from + i, to + i, taps, count);
+  for (; i + N <= numbers; i += N) kernel.template Compute<N, 1>(from + i, to + i, taps, count);
   if (i < numbers)
-    kernel.template Compute<N>(from + numbers - N, to + numbers - N, taps, count);
+    kernel.template Compute<N, 1>(from + numbers - N, to + numbers - N, taps, count);
 }
 
 template <typename Kernel>

@@ -41,7 +41,7 @@ Windows Read(Team& team, Numbers elements, Numbers windows, Numbers size, Number
       throw Refused("pooling: sizes do not fit.");
     if ((in_window *= size[i]) > kMostInWindow) throw Refused("pooling: the window is too large.");
   }
-  constexpr int64_t kTogether = 1 << 13, kLeast = 1 << 14;
+  constexpr int64_t kTogether = 1 << 15, kLeast = 1 << 14;
   const int64_t* written = backward ? is.elements : is.windows;
   const int64_t threads = team.threads();
   int64_t in_image = is.channels;

@@ -53,7 +53,7 @@ struct Axis {
   }
 };
 
-// One number that is read: where it is, counted from the first, and its place in its window.
+// One number that is read: where it is in its image, and its place in its window.
 struct Tap {
   int64_t offset;
   int32_t place;
@@ -205,17 +205,18 @@ void Numbers(const Kernel& kernel, int64_t from, int64_t to, const Tap* taps, in
   Vectors<1>(kernel, from, to, taps, count, numbers);
 }
 
-// Positions along the last axis that are written from the same places: every `step`th from
-// `written`, which reads from every `advance`th.
+// Positions along the last axis that are written from the same places, `step` of the plan apart:
+// the first is `written`, and reads `span`.
 struct Pattern {
   Span span;
   int64_t written, count;
 };
+static_assert(sizeof(Pattern) == kScratchOfPosition);
 
 // Whatever does not depend on the row.
 struct Plan {
   Axis axes[3];
-  int64_t step, advance;
+  int64_t step, advance;  // from one position of a pattern to the next, written and read
   Pattern* patterns;
   int64_t count;
 
@@ -238,7 +239,7 @@ struct Plan {
   }
 };
 
-// Finds what a pattern reads in the row at (`i`, `j`), and returns how many numbers that are.
+// Finds what the first position of a pattern reads in the row at (`i`, `j`); returns how many.
 template <bool kWeights>
 int64_t Find(const Plan& plan, int64_t i, int64_t j, const Pattern& pattern, Tap* taps) {
   const Axis* axes = plan.axes;

@@ -12,6 +12,7 @@
 namespace plait {
 
 constexpr int64_t kMostInWindow = 256;  // a place in a window is a byte
+constexpr int64_t kScratchOfPosition = 48;
 
 struct Windows {
   int64_t batch, channels;
@@ -20,10 +21,10 @@ struct Windows {
   Sharing sharing;
   int64_t images;  // of the batch that are computed together: more than one if they are small
   int64_t parts;   // among which what is written is shared
-  void* scratch;   // ScratchBytes() of them
+  void* scratch;   // of ScratchBytes()
 
   PLAIT_INLINE int64_t ScratchBytes() const {
-    return 64 * (elements[2] > windows[2] ? elements[2] : windows[2]);
+    return kScratchOfPosition * (elements[2] > windows[2] ? elements[2] : windows[2]);
   }
 };
 

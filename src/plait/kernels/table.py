@@ -51,7 +51,8 @@ TABLE = (
         "max pooling",
         "cpu",
         "float32",
-        "channels last, at most 256 elements in a window",
+        "channels last, at least 8 of them over two axes, 16 over one or three; at most 256 "
+        "elements in a window",
         "plait-onednn",
     ),
     Row("average pooling", "cpu", "float32", "as for max pooling", "plait-onednn"),

@@ -6,9 +6,9 @@
 // within `namespace plait::PLAIT_LEVEL`, and called as `plait::Name(call)`. The file stands in
 // CMakeLists.txt among those that are compiled for every level.
 //
-// Such a file includes nothing but headers of this directory and <cstdint>: of a function that
-// several objects define inline, as the standard library's, the linker keeps one, which may be the
-// one for a processor that is not there.
+// Such a file includes nothing but headers of this directory, <cstdint> and <immintrin.h>, whose
+// functions are always inlined: of a function that several objects define inline, as the standard
+// library's, the linker keeps one, which may be the one for a processor that is not there.
 #pragma once
 
 namespace plait {

@@ -16,6 +16,8 @@ _HANDLERS = (
     "plait_onednn_block",
     "plait_onednn_block_backward",
     "plait_onednn_convolution",
+    "plait_onednn_max_pool",
+    "plait_onednn_linear_pool",
     "plait_onednn_recurrence",
     "plait_onednn_recurrence_backward",
 )

@@ -1,4 +1,4 @@
-"""Poolings, one axis after the other, as a chain of strided slices.
+"""Poolings: native where `plait.kernels.table` says so, else a chain of strided slices by axis.
 
 XLA's own `reduce_window` takes the gradient of a maximum by a scatter, which on CPU is 2 to 17
 times slower than this (3x3 windows, both measured on two cores). Among equal elements the first of
@@ -7,15 +7,20 @@ a window gets the gradient, as there.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from plait.kernels.windows import output_sizes, per_axis, same_padding
+from plait.kernels import native_pooling
+from plait.kernels.native_pooling import Geometry
+from plait.kernels.table import is_native
+from plait.kernels.windows import Sizes, output_sizes, per_axis, same_padding
 
 PerAxis = int | Sequence[int]
 Combine = Callable[[jax.Array, jax.Array], jax.Array]
@@ -42,8 +47,11 @@ def max_pool(
     Raises:
         ShapeError: the window is larger than the input and `padding` is "valid".
     """
+    geometry = _geometry(x, pool_size, strides, padding, data_format)
+    if _is_native("max pooling", x, geometry, data_format):
+        return native_pooling.largest(x, geometry)
     lowest = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-    for axis, size, stride, pads in _plan(x, pool_size, strides, padding, data_format):
+    for axis, size, stride, pads in _plan(geometry, data_format):
         x = _along(_pad(x, axis, pads, lowest), axis, size, stride, _larger, lax.max, lowest)
     return x
 
@@ -67,9 +75,11 @@ def average_pool(
     Raises:
         ShapeError: the window is larger than the input and `padding` is "valid".
     """
-    plan = _plan(x, pool_size, strides, padding, data_format)
+    geometry = _geometry(x, pool_size, strides, padding, data_format)
+    if _is_native("average pooling", x, geometry, data_format):
+        return native_pooling.mean(x, geometry)
     counts = np.ones((1,) * x.ndim)
-    for axis, size, stride, pads in plan:
+    for axis, size, stride, pads in _plan(geometry, data_format):
         if any(pads):
             counts = counts * _counts(x.shape[axis], size, stride, pads, axis, x.ndim)
         else:
@@ -78,25 +88,37 @@ def average_pool(
     return x / counts.astype(x.dtype)
 
 
-def _plan(
-    x: jax.Array,
-    pool_size: PerAxis,
-    strides: PerAxis | None,
-    padding: str,
-    data_format: str,
-) -> list[tuple[int, int, int, tuple[int, int]]]:
+def _geometry(
+    x: jax.Array, pool_size: PerAxis, strides: PerAxis | None, padding: str, data_format: str
+) -> Geometry:
+    rank = x.ndim - 2
+    size = per_axis(pool_size, rank)
+    steps = size if strides is None else per_axis(strides, rank)
+    first = 1 if data_format == "channels_last" else 2
+    elements = x.shape[first : first + rank]
+    windows = output_sizes(elements, size, steps, padding, what="pool")
+    pads = same_padding(elements, size, steps) if padding == "same" else [(0, 0)] * rank
+    before, after = zip(*pads, strict=True)
+    return Geometry(elements, cast(Sizes, windows), size, steps, before, after)
+
+
+def _is_native(operation: str, x: jax.Array, geometry: Geometry, data_format: str) -> bool:
+    return (
+        data_format == "channels_last"
+        and is_native(operation, x)
+        and native_pooling.pays(geometry, x.shape[-1])
+    )
+
+
+def _plan(geometry: Geometry, data_format: str) -> list[tuple[int, int, int, tuple[int, int]]]:
     """Return (axis, window, stride, padding), the last axis first.
 
     In that order the first of equal elements, row by row, is also the first along each axis.
     """
-    rank = x.ndim - 2
-    window = per_axis(pool_size, rank)
-    steps = window if strides is None else per_axis(strides, rank)
     first = 1 if data_format == "channels_last" else 2
-    sizes = x.shape[first : first + rank]
-    output_sizes(sizes, window, steps, padding, what="pool")
-    pads = same_padding(sizes, window, steps) if padding == "same" else [(0, 0)] * rank
-    return list(zip(range(first, first + rank), window, steps, pads, strict=True))[::-1]
+    pads = zip(geometry.before, geometry.after, strict=True)
+    axes = zip(itertools.count(first), geometry.size, geometry.strides, pads)
+    return list(axes)[::-1]
 
 
 def _along(

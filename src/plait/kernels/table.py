@@ -56,6 +56,15 @@ TABLE = (
         "plait-onednn",
     ),
     Row(
+        "max pooling",
+        "cpu",
+        "float32",
+        "channels last, at least 8 of them over two axes, 16 over one or three; at most 256 "
+        "elements in a window",
+        "plait-onednn",
+    ),
+    Row("average pooling", "cpu", "float32", "as for max pooling", "plait-onednn"),
+    Row(
         "LSTM",
         "cpu",
         "float32",

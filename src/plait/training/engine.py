@@ -164,8 +164,8 @@ class Engine:
         program = self._again.get((x.shape, x.dtype, kernels.chosen()))
         if program is None or (largest is not None and x.shape[0] > largest):
             return None
-        arguments = program.arguments(self.state.values(), [x[None]])
-        _, results = program.function()(*arguments, self._numbers(0, 1))
+        read = self.state.values(program.step.read)
+        _, results = program.function()([], read, [x[None]], self._numbers(0, 1))
         outputs = [np.asarray(result)[0] for result in results]
         return jax.tree.unflatten(program.step.results, outputs)
 

@@ -62,12 +62,14 @@ class State:
                 self._alone.add(place)
         return self._values
 
-    def values(self) -> list[Any]:
-        """Return all values, without owning them."""
+    def values(self, places: Sequence[int] | None = None) -> list[Any]:
+        """Return all values, or those in some places, without owning them."""
         self._settle()
+        if places is None:
+            places = range(len(self.variables))
         if self._values is not None:
-            return self._values
-        return [variable.concrete_value() for variable in self.variables]
+            return [self._values[place] for place in places]
+        return [self.variables[place].concrete_value() for place in places]
 
     def call(
         self, function: Callable[..., Any], arguments: Sequence[Any], places: Sequence[int]

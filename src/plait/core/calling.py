@@ -18,7 +18,7 @@ from plait.core import masks, random
 from plait.core.infer import abstract_call, infer
 from plait.core.scope import Scope, current_scope
 from plait.core.spec import check_inputs, input_details, shapes_of
-from plait.core.variable import Variable
+from plait.core.variable import Variable, unwrapped
 from plait.core.walk import signature, structure_version, variables_by_path, walk
 from plait.errors import (
     ArgumentTypeError,
@@ -276,7 +276,7 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     scope.training = training
     scope.compute_dtype = layer.compute_dtype if layer.autocast else None
     try:
-        outputs = tree.map_structure(_value, layer.call(*args, **kwargs))
+        outputs = unwrapped(layer.call(*args, **kwargs))
         if outputs is None and not layer.routes_masks:
             raise ArgumentTypeError(
                 "returned nothing from call().", fix="end call() with: return outputs"
@@ -288,10 +288,6 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
         scope.training, scope.compute_dtype = outer
     masks.propagate(layer, scope, args, outputs, input_masks)
     return outputs
-
-
-def _value(leaf: Any) -> Any:
-    return leaf.value if isinstance(leaf, Variable) else leaf
 
 
 def context_by_name(

@@ -16,6 +16,7 @@ import numpy as np
 from plait.core import dtypes, random
 from plait.core.scope import current_scope
 from plait.errors import ConfigError, ShapeError
+from plait.graph import tree
 
 
 class Owner(Protocol):
@@ -252,6 +253,11 @@ def _lost(path: str, shape: Any, dtype: Any) -> Any:
         f"the value of variable '{path}' is lost: the device failed in the middle of training.",
         fix="set or load the weights of the model; compile it again for a new optimizer",
     )
+
+
+def unwrapped(structure: Any) -> Any:
+    """Return nested arguments with every variable replaced by its value."""
+    return tree.map_structure(_plain, structure)
 
 
 def _plain(value: Any) -> Any:

@@ -21,9 +21,9 @@ from plait import kernels
 from plait.core import calling, random
 from plait.core.infer import infer
 from plait.core.scope import Scope
+from plait.core.variable import unwrapped
 from plait.core.walk import changes, signature, structure_version, variables_by_path
 from plait.graph import tree
-from plait.ops.arguments import unwrapped
 from plait.training.blocks import Block, single
 from plait.training.data import pack, unpack
 from plait.training.program import (

@@ -179,7 +179,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _imported(name: str) -> Any:
-    with uncollected():  # Nothing that an import makes is garbage: JAX's is a sixth faster.
+    with uncollected(all_stays=True):
         return importlib.import_module(f"plait.{name}")
 
 

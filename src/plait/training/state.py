@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from plait.core.scope import Scope
-from plait.core.variable import Variable
+from plait.core.variable import Variable, on_device
 
 
 class State:
@@ -132,7 +131,7 @@ class State:
     def write(self, variable: Variable, value: Any) -> None:
         """Give `variable` a new value, from the next step on."""
         self._settle()
-        self._put(variable, jnp.array(value, variable.dtype))
+        self._put(variable, on_device(value, variable.dtype))
 
     def release(self) -> None:
         """Write every value back to its variable and let go of them."""

@@ -54,7 +54,13 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+            # Installed packages have their bytecode, and sources that are worked on get it too.
+            env={
+                **os.environ,
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                "PYTHONDONTWRITEBYTECODE": "",
+                **environment,
+            },
         )
 
     def answer(self) -> dict[str, Any]:

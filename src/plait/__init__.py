@@ -18,6 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from plait import _alias
+from plait.core.garbage import uncollected
 
 __version__ = "0.1.0"
 
@@ -163,9 +164,9 @@ def __getattr__(name: str) -> Any:
     if name == "keras":
         return sys.modules[__name__]
     if name in _NAMES:
-        value = getattr(importlib.import_module(f"plait.{_NAMES[name]}"), name)
+        value = getattr(_imported(_NAMES[name]), name)
     elif name in _ROOMS:
-        value = importlib.import_module(f"plait.{name}")
+        value = _imported(name)
     else:
         from plait.errors import did_you_mean
 
@@ -175,6 +176,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"plait has no attribute {name!r}.{hint}")
     globals()[name] = value
     return value
+
+
+def _imported(name: str) -> Any:
+    with uncollected(all_stays=True):
+        return importlib.import_module(f"plait.{name}")
 
 
 def __dir__() -> list[str]:

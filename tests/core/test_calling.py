@@ -101,6 +101,29 @@ def test_concrete_calls_update_variables():
     np.testing.assert_allclose(norm.moving_mean, X.mean(0) / 2, rtol=1e-5, atol=1e-6)
 
 
+def test_a_call_like_an_earlier_one_sees_all_that_changed_since():
+    norm = layers.BatchNormalization(momentum=0.5)
+    for moment in range(1, 4):
+        norm(X, training=True)
+        np.testing.assert_allclose(norm.moving_mean, X.mean(0) * (1 - 0.5**moment), rtol=1e-5)
+        before = norm.moving_mean.numpy()
+        norm(X)
+        norm(X, training=False)
+        np.testing.assert_array_equal(norm.moving_mean, before)
+    before = norm(X)
+    norm.beta.assign([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(norm(X), before + norm.beta, rtol=1e-5)
+    ragged = layers.Embedding(5, 2, mask_zero=True)(np.array([[1, 2, 0]]))
+    mean = layers.GlobalAveragePooling1D()
+    plain = np.asarray(ragged)
+    for _ in range(2):
+        np.testing.assert_allclose(mean(plain), plain.mean(1), rtol=1e-5)
+        np.testing.assert_allclose(mean(ragged), plain[:, :2].mean(1), rtol=1e-5)
+    dropout = layers.Dropout(0.5)
+    draws = [np.asarray(dropout(X, training=True)) for _ in range(3)]
+    assert not (draws[1] == draws[2]).all()
+
+
 def test_losses_are_those_of_the_last_call():
     class Adds(layers.Layer):
         def call(self, inputs):

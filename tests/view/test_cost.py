@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from plait import Input, Layer, Model, Sequential, errors, layers, ops
-from plait.view import Cost, graph_costs, layer_cost
+from plait.view.cost import Cost, graph_costs, layer_cost
 
 
 def rest(flops=0, out=0, exact=True):

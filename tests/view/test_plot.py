@@ -10,6 +10,7 @@ from plait import demo, layers
 from plait.view.dot import dot
 from plait.view.palette import COLORS
 from plait.view.picture import Port, picture_of
+from plait.view.plot import EngineError
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -189,5 +190,5 @@ def test_without_graphviz_the_error_says_what_to_install(tmp_path, monkeypatch):
 
 def test_the_reason_why_graphviz_fails_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr("plait.view.dot._boxes", lambda *args: ["{"])
-    with pytest.raises(plait.view.EngineError, match=r"cannot draw this model: .*syntax error"):
+    with pytest.raises(EngineError, match=r"cannot draw this model: .*syntax error"):
         siamese().plot(tmp_path / "m.svg")

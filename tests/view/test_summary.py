@@ -271,7 +271,7 @@ def test_a_terminal_is_not_overrun(monkeypatch, capsys):
 
 
 def test_rich_is_imported_when_needed():
-    code = "import sys, plait.view; sys.exit('rich' in sys.modules)"
+    code = "import sys, plait.view.summary; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

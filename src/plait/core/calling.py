@@ -18,7 +18,8 @@ from plait.core import masks, random
 from plait.core.infer import abstract_call, infer
 from plait.core.scope import Scope, current_scope
 from plait.core.spec import check_inputs, input_details, shapes_of
-from plait.core.variable import Variable
+from plait.core.variable import Variable, unwrapped
+from plait.core.walk import signature, structure_version, variables_by_path, walk
 from plait.errors import (
     ArgumentTypeError,
     ConfigError,
@@ -216,8 +217,6 @@ def ensure_built(layer: Layer, args: Args, kwargs: Kwargs) -> None:
 
 
 def _has_unbuilt(layer: Layer) -> bool:
-    from plait.core.walk import walk
-
     return any(not current.built for _, current in walk(layer))
 
 
@@ -277,7 +276,7 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     scope.training = training
     scope.compute_dtype = layer.compute_dtype if layer.autocast else None
     try:
-        outputs = tree.map_structure(_value, layer.call(*args, **kwargs))
+        outputs = unwrapped(layer.call(*args, **kwargs))
         if outputs is None and not layer.routes_masks:
             raise ArgumentTypeError(
                 "returned nothing from call().", fix="end call() with: return outputs"
@@ -289,10 +288,6 @@ def run_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
         scope.training, scope.compute_dtype = outer
     masks.propagate(layer, scope, args, outputs, input_masks)
     return outputs
-
-
-def _value(leaf: Any) -> Any:
-    return leaf.value if isinstance(leaf, Variable) else leaf
 
 
 def context_by_name(
@@ -350,21 +345,23 @@ def _regularize_activity(layer: Layer, scope: Scope, outputs: Any) -> None:
 
 
 class _Compiled:
-    """The compiled calls of one layer, valid while its structure stays as it is."""
+    """The compiled calls of one layer, valid while its structure stays as it is.
+
+    Attributes:
+        functions: by the structure of the arguments.
+        again: those of `functions` that were called with one array, by its shape and dtype.
+    """
 
     def __init__(self, layer: Layer) -> None:
-        from plait.core.walk import signature, structure_version, variables_by_path
-
         self.version = structure_version()
         self.signature = signature(layer)
         self.variables = list(variables_by_path(layer).values())
         self.functions: dict[Any, Any] = {}
+        self.again: dict[Any, Any] = {}
 
 
 def compiled(layer: Layer) -> _Compiled:
     """Return the layer's compiled calls; none are kept if it or a layer within has changed."""
-    from plait.core.walk import signature, structure_version
-
     known = _still_valid(layer)
     if known is not None:
         return known
@@ -378,26 +375,26 @@ def compiled(layer: Layer) -> _Compiled:
 
 
 def _still_valid(layer: Layer) -> _Compiled | None:
-    from plait.core.walk import structure_version
-
     known: _Compiled | None = layer.__dict__.get("_compiled")
     return known if known is not None and known.version == structure_version() else None
 
 
 def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
     """Run on arrays through one compiled function for each structure of arguments."""
+    one, known = _only_array(args, kwargs), _still_valid(layer)
+    function = known.again.get(one) if known is not None else None
+    if known is not None and function is not None:  # It is like a call that was checked.
+        return _run_compiled(layer, known, function, [*args], [None])
     args = _arrays_first(layer, args)
     leaves = tree.flatten((args, kwargs))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return _call_in_foreign_trace(layer, args, kwargs)
     location = user_location()
     with errors_name(layer, args, kwargs, location):
-        known = _still_valid(layer)
         if known is None:
             ensure_built(layer, args, kwargs)
             known = compiled(layer)
         _check(layer, args)
-        _take_back(known.variables)
         arrays = [leaf for leaf in leaves if is_array(leaf)]
         static = tuple(None if is_array(leaf) else leaf for leaf in leaves)
         input_masks = [masks.attached(array) for array in arrays]
@@ -406,13 +403,39 @@ def concrete_call(layer: Layer, args: Args, kwargs: Kwargs) -> Any:
         function = known.functions.get(key)
         if function is None:
             function = _compile(layer, known.variables, (args, kwargs))
-        values = [variable.concrete_value() for variable in known.variables]
         plain = [a.concrete_value() if isinstance(a, Variable) else a for a in arrays]
-        outputs, output_masks, changed, losses = function(
-            values, plain, input_masks, random.base_seed(), random.call_counter()
-        )
+        outputs = _run_compiled(layer, known, function, plain, input_masks)
     known = compiled(layer)
     known.functions[key] = function
+    if one is not None:
+        known.again[one] = function
+    return outputs
+
+
+def _only_array(args: Args, kwargs: Kwargs) -> Any:
+    """Return what calls with one array and at most `training` have in common, else None."""
+    if len(args) != 1 or len(kwargs) > ("training" in kwargs):
+        return None
+    array, training = args[0], kwargs.get("training")
+    if not isinstance(array, np.ndarray) and (
+        not isinstance(array, jax.Array) or isinstance(array, jax.core.Tracer)
+    ):
+        return None
+    if masks.attached(array) is not None or not (training is None or isinstance(training, bool)):
+        return None
+    return array.shape, array.dtype, training
+
+
+def _run_compiled(
+    layer: Layer, known: _Compiled, function: Any, arrays: list[Any], array_masks: list[Any]
+) -> Any:
+    for variable in known.variables:
+        if variable.owner is not None:
+            variable.owner.release()
+    values = [variable.concrete_value() for variable in known.variables]
+    outputs, output_masks, changed, losses = function(
+        values, arrays, array_masks, random.base_seed(), random.call_counter()
+    )
     for index, value in changed.items():
         known.variables[index].assign(value)
     object.__setattr__(layer, "_losses", losses)
@@ -451,12 +474,6 @@ def _refuse_objects(layer: Layer, args: Args) -> None:
                 f"{leaf.dtype}.",
                 fix="x.astype('float32')",
             )
-
-
-def _take_back(variables: list[Variable]) -> None:
-    for variable in variables:
-        if variable.owner is not None:
-            variable.owner.release()
 
 
 def _compile(layer: Layer, variables: list[Variable], call: Any) -> Any:
@@ -526,8 +543,6 @@ def apply(
     rng: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """See `Layer.apply`."""
-    from plait.core.walk import variables_by_path
-
     ensure_built(layer, args, kwargs)
     known = variables_by_path(layer)
     for path in values:

@@ -16,6 +16,7 @@ import numpy as np
 from plait.core import dtypes, random
 from plait.core.scope import current_scope
 from plait.errors import ConfigError, ShapeError
+from plait.graph import tree
 
 
 class Owner(Protocol):
@@ -107,10 +108,8 @@ class Variable:
                 source = initializer if array is None else array
                 dtype = source.dtype if array is None or array.dtype.kind != "f" else None
             self.dtype = jax.dtypes.canonicalize_dtype(dtypes.standardize(dtype)).name
-            if array is not None:  # What NumPy converts, JAX need not compile a conversion for.
-                initializer = array.astype(self.dtype)
             with jax.ensure_compile_time_eval():
-                self._value = jnp.array(initializer, dtype=self.dtype)
+                self._value = on_device(initializer if array is None else array, self.dtype)
             self.shape = self._value.shape
 
     @property
@@ -170,7 +169,7 @@ class Variable:
         if self.owner is not None:
             self.owner.write(self, value)
         else:
-            self._value = jnp.array(value, self.dtype)
+            self._value = on_device(value, self.dtype)
 
     def copy_from(self, other: Variable) -> None:
         """Take the value that another variable of the same shape has, or will be drawn with."""
@@ -252,6 +251,21 @@ def _lost(path: str, shape: Any, dtype: Any) -> Any:
         f"the value of variable '{path}' is lost: the device failed in the middle of training.",
         fix="set or load the weights of the model; compile it again for a new optimizer",
     )
+
+
+def on_device(value: Any, dtype: str) -> jax.Array:
+    """Return a copy of an array or a number as a JAX array.
+
+    What NumPy can convert it does: JAX would compile a program for each shape.
+    """
+    if isinstance(value, np.ndarray | np.generic | bool | int | float):
+        return jax.device_put(np.array(value, dtype))
+    return jnp.array(value, dtype)
+
+
+def unwrapped(structure: Any) -> Any:
+    """Return nested arguments with every variable replaced by its value."""
+    return tree.map_structure(_plain, structure)
 
 
 def _plain(value: Any) -> Any:

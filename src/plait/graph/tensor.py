@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from plait.errors import ArgumentTypeError, Location
+from plait.graph import tree
 from plait.graph.foreign import refusal
 
 if TYPE_CHECKING:
@@ -196,8 +197,6 @@ def any_symbolic(*structures: Any) -> bool:
         item = stack.pop()
         if isinstance(item, SymbolicTensor):
             return True
-        if isinstance(item, list | tuple):
-            stack.extend(item)
-        elif isinstance(item, Mapping):
-            stack.extend(item.values())
+        if not tree.is_leaf(item):
+            stack.extend(item.values() if isinstance(item, Mapping) else item)
     return False

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from plait.errors import ShapeError
 from plait.losses.loss import LossFunction
@@ -23,6 +22,8 @@ def ctc(y_true: Any, y_pred: Any) -> jax.Array:
     Raises:
         ShapeError: other ranks.
     """
+    import optax
+
     labels, logits = jnp.asarray(y_true).astype("int32"), floating(y_pred)
     if labels.ndim != 2 or logits.ndim != 3:
         raise ShapeError(

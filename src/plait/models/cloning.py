@@ -12,8 +12,6 @@ from plait.graph import tree
 from plait.graph.tensor import SymbolicTensor
 from plait.models.model import Model
 from plait.models.sequential import Sequential
-from plait.saving.archive import errors_in, parse_json
-from plait.saving.exchange import Reading
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -33,6 +31,9 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
         >>> plait.models.model_from_json(model.to_json()).output_shape
         (None, 2)
     """
+    from plait.saving.archive import errors_in, parse_json
+    from plait.saving.exchange import Reading
+
     with errors_in("the JSON of a model"):
         data = parse_json(json_string)
         with custom_object_scope(custom_objects), exchanging(Reading()):

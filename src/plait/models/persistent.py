@@ -6,13 +6,13 @@ import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from plait.core.registry import deserialize, exchanging, serialize
 from plait.errors import ConfigError
-from plait.saving import graphs
-from plait.saving.exchange import Writing
-from plait.saving.report import LoadReport
+
+if TYPE_CHECKING:
+    from plait.saving.report import LoadReport
 
 
 class Persistent:
@@ -20,6 +20,8 @@ class Persistent:
 
     def get_config(self) -> dict[str, Any]:
         """Return the model as plain data: its graph, or the arguments of its constructor."""
+        from plait.saving import graphs
+
         config = super().get_config()  # type: ignore[misc]
         if not (self.has_graph and _takes_graphs(type(self))):  # type: ignore[attr-defined]
             return config
@@ -29,6 +31,8 @@ class Persistent:
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
         """Make a model, without its weights, from what `get_config` returned."""
+        from plait.saving import graphs
+
         if "input_layers" not in config or not _takes_graphs(cls):
             return super().from_config(config)  # type: ignore[misc]
         inputs, outputs = graphs.from_config(config)
@@ -70,6 +74,8 @@ class Persistent:
         Args:
             **kwargs: for `json.dumps`.
         """
+        from plait.saving.exchange import Writing
+
         with exchanging(Writing()):
             return json.dumps(serialize(self), **kwargs)
 

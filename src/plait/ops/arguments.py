@@ -63,13 +63,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def unwrapped(structure: Any) -> Any:
-    """Return nested arguments with every variable replaced by its value."""
-    return tree.map_structure(
-        lambda leaf: leaf.value if isinstance(leaf, Variable) else leaf, structure
-    )
-
-
 class Reader:
     """Reads the arguments of one function by the names of its parameters.
 

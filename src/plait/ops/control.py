@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from plait.ops.arguments import Table, unwrapped
+from plait.core.variable import unwrapped
+from plait.ops.arguments import Table
 
 
 def _while_loop(

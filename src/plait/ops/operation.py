@@ -14,7 +14,7 @@ from plait.core.infer import abstract_call
 from plait.core.layer import Layer
 from plait.core.scope import current_scope
 from plait.core.spec import TensorSpec, input_details
-from plait.core.variable import Variable
+from plait.core.variable import Variable, unwrapped
 from plait.errors import (
     ArgumentTypeError,
     ConfigError,
@@ -25,7 +25,7 @@ from plait.errors import (
 )
 from plait.graph import tree
 from plait.graph.tensor import SymbolicTensor, any_symbolic, install_operation
-from plait.ops.arguments import Reader, broadcast, shape_of, unwrapped
+from plait.ops.arguments import Reader, broadcast, shape_of
 from plait.ops.descriptions import describe
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}

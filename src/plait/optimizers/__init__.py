@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
-
-import optax
 
 from plait.core import registry
 from plait.errors import ArgumentTypeError
@@ -66,7 +65,8 @@ def get(identifier: Any) -> Optimizer | None:
     """
     if identifier is None or isinstance(identifier, Optimizer):
         return identifier
-    if isinstance(identifier, optax.GradientTransformation):
+    optax = sys.modules.get("optax")  # Who has one of its transformations has imported it.
+    if optax is not None and isinstance(identifier, optax.GradientTransformation):
         return OptaxOptimizer(identifier)
     found = registry.lookup(identifier, _TABLE, "optimizers", "optimizer")
     if isinstance(found, Optimizer):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from plait.core import dtypes
 from plait.optimizers.arguments import Options
 from plait.optimizers.optimizer import Optimizer
 from plait.optimizers.transformation import full, per_variable
+
+if TYPE_CHECKING:
+    import optax
 
 
 class FactoredSlots(NamedTuple):

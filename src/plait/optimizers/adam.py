@@ -5,16 +5,18 @@ Keras adds epsilon to ``sqrt(v)`` before the bias correction of Adam, where opta
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from plait.errors import ConfigError
 from plait.optimizers.arguments import Options, OtherOptions
 from plait.optimizers.optimizer import Optimizer
-from plait.optimizers.transformation import full, per_variable
+from plait.optimizers.transformation import full, per_variable, transformation
+
+if TYPE_CHECKING:
+    import optax
 
 
 class Moments(NamedTuple):
@@ -251,7 +253,7 @@ class Nadam(_Moments):
             )
             return changes, NadamState(u_product, new)
 
-        return optax.GradientTransformationExtraArgs(init_all, update_all)  # type: ignore[arg-type]
+        return transformation(init_all, update_all)
 
 
 class Lamb(_Moments):

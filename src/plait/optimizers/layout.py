@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-import optax
 from jax.tree_util import DictKey
+
+if TYPE_CHECKING:
+    import optax
 
 
 class Layout:

@@ -7,16 +7,18 @@ decay, the transformation, moving average, constraints.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from plait.core.registry import Configurable
 from plait.optimizers.clipping import clipper
 from plait.optimizers.layout import Layout
-from plait.optimizers.transformation import full
+from plait.optimizers.transformation import full, with_extra_arguments
+
+if TYPE_CHECKING:
+    import optax
 
 Arrays = dict[str, Any]
 
@@ -114,14 +116,14 @@ class PureOptimizer(Configurable):
         rate = self.rate(state)
         clip = clipper(self.clipnorm, self.clipvalue, self.global_clipnorm)
         decayed = {path: self._decay(path, params[path], rate) for path in grads}
-        transformation = optax.with_extra_args_support(self.transformation())
+        transformation = with_extra_arguments(self.transformation())
         layout = Layout(transformation, decayed)
         changes, leaves = transformation.update(
             clip(grads), layout.state(state), decayed, learning_rate=rate, step=count + 1
         )
         slots = layout.values(leaves)
         return (
-            dict(optax.apply_updates(decayed, changes)),
+            {path: (p + changes[path]).astype(p.dtype) for path, p in decayed.items()},
             {name: jnp.asarray(slots[name], state[name].dtype) for name in slots},
         )
 

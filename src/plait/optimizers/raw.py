@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-import optax
+import jax
 
 from plait.errors import ConfigError
 from plait.optimizers.arguments import Options
 from plait.optimizers.optimizer import Optimizer
+from plait.optimizers.transformation import transformation, with_extra_arguments
+
+if TYPE_CHECKING:
+    import optax
 
 
 class OptaxOptimizer(Optimizer):
@@ -45,7 +49,7 @@ class OptaxOptimizer(Optimizer):
 
     def transformation(self) -> optax.GradientTransformation:
         """Return the transformation, scaled by the learning rate."""
-        inner = optax.with_extra_args_support(self.gradient_transformation)
+        inner = with_extra_arguments(self.gradient_transformation)
 
         def update(
             grads: Any, state: Any, params: Any = None, *, learning_rate: Any, **extra: Any
@@ -53,9 +57,9 @@ class OptaxOptimizer(Optimizer):
             changes, state = inner.update(
                 grads, state, params, learning_rate=learning_rate, **extra
             )
-            return optax.tree.scale(learning_rate, changes), state
+            return jax.tree.map(lambda change: learning_rate * change, changes), state
 
-        return optax.GradientTransformationExtraArgs(inner.init, update)
+        return transformation(inner.init, update)
 
     def get_config(self) -> dict[str, Any]:
         """Refuse: optax's transformations are functions without a configuration.

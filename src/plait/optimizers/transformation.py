@@ -1,19 +1,56 @@
-"""Write an optax transformation as what happens to one variable."""
+"""Write an optax transformation as what happens to one variable.
+
+Optax takes as long to import as plait. Plait's own optimizers need nothing of it but the class of
+their transformations, so it is only imported for those of others.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from plait.core import dtypes
 
+if TYPE_CHECKING:
+    import optax
+
 Init = Callable[[Any], Any]
 Update = Callable[..., tuple[Any, Any]]
+
+
+class _Functions(NamedTuple):
+    init: Any
+    update: Any
+
+
+class _Transformation(_Functions):
+    """Optax's transformation with extra arguments, also to `isinstance` once optax is imported."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        optax = sys.modules.get("optax")
+        return _Transformation if optax is None else optax.GradientTransformationExtraArgs
+
+
+def transformation(init: Any, update: Any) -> optax.GradientTransformationExtraArgs:
+    """Return the optax transformation that consists of two functions on trees of variables."""
+    return cast("optax.GradientTransformationExtraArgs", _Transformation(init, update))
+
+
+def with_extra_arguments(
+    given: optax.GradientTransformation,
+) -> optax.GradientTransformationExtraArgs:
+    """Return a transformation whose `update` takes extra arguments, if only to ignore them."""
+    if type(given) is _Transformation:
+        return given
+    import optax
+
+    return optax.with_extra_args_support(given)
 
 
 def per_variable(init: Init, update: Update) -> optax.GradientTransformationExtraArgs:
@@ -47,7 +84,7 @@ def per_variable(init: Init, update: Update) -> optax.GradientTransformationExtr
             slots.append(jax.tree.map(lambda new, slot: new.astype(slot.dtype), after, old))
         return structure.unflatten(changes), structure.unflatten(slots)
 
-    return optax.GradientTransformationExtraArgs(init_all, update_all)  # type: ignore[arg-type]
+    return transformation(init_all, update_all)
 
 
 def scale_by_learning_rate() -> optax.GradientTransformationExtraArgs:

@@ -21,9 +21,9 @@ from plait import kernels
 from plait.core import calling, random
 from plait.core.infer import infer
 from plait.core.scope import Scope
+from plait.core.variable import unwrapped
 from plait.core.walk import changes, signature, structure_version, variables_by_path
 from plait.graph import tree
-from plait.ops.arguments import unwrapped
 from plait.training.blocks import Block, single
 from plait.training.data import pack, unpack
 from plait.training.program import (
@@ -164,8 +164,8 @@ class Engine:
         program = self._again.get((x.shape, x.dtype, kernels.chosen()))
         if program is None or (largest is not None and x.shape[0] > largest):
             return None
-        arguments = program.arguments(self.state.values(), [x[None]])
-        _, results = program.function()(*arguments, self._numbers(0, 1))
+        read = self.state.values(program.step.read)
+        _, results = program.function()([], read, [x[None]], self._numbers(0, 1))
         outputs = [np.asarray(result)[0] for result in results]
         return jax.tree.unflatten(program.step.results, outputs)
 

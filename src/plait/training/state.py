@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from plait.core.scope import Scope
-from plait.core.variable import Variable
+from plait.core.variable import Variable, on_device
 
 
 class State:
@@ -62,12 +61,14 @@ class State:
                 self._alone.add(place)
         return self._values
 
-    def values(self) -> list[Any]:
-        """Return all values, without owning them."""
+    def values(self, places: Sequence[int] | None = None) -> list[Any]:
+        """Return all values, or those in some places, without owning them."""
         self._settle()
+        if places is None:
+            places = range(len(self.variables))
         if self._values is not None:
-            return self._values
-        return [variable.concrete_value() for variable in self.variables]
+            return [self._values[place] for place in places]
+        return [self.variables[place].concrete_value() for place in places]
 
     def call(
         self, function: Callable[..., Any], arguments: Sequence[Any], places: Sequence[int]
@@ -130,7 +131,7 @@ class State:
     def write(self, variable: Variable, value: Any) -> None:
         """Give `variable` a new value, from the next step on."""
         self._settle()
-        self._put(variable, jnp.array(value, variable.dtype))
+        self._put(variable, on_device(value, variable.dtype))
 
     def release(self) -> None:
         """Write every value back to its variable and let go of them."""

@@ -4,6 +4,7 @@
 environment variable ``PLAIT_KERNELS=xla`` switch that off.
 """
 
+from plait.kernels.adam import adam
 from plait.kernels.affine import affine, spread
 from plait.kernels.block import Moments, conv_block
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
@@ -18,6 +19,7 @@ from plait.kernels.windows import output_sizes
 __all__ = [
     "TABLE",
     "Moments",
+    "adam",
     "affine",
     "average_pool",
     "choose",

@@ -13,6 +13,7 @@ import jax
 
 INSTALL = "pip install ./native   (in a clone of plait; needs g++)"
 _HANDLERS = (
+    "plait_onednn_adam",
     "plait_onednn_block",
     "plait_onednn_block_backward",
     "plait_onednn_convolution",

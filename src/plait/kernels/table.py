@@ -72,6 +72,13 @@ TABLE = (
         "more, 16 to 128 units, with a batch of 128 or more 512",
         "plait-onednn",
     ),
+    Row(
+        "Adam",
+        "cpu",
+        "float32",
+        "Adam and AdamW without amsgrad, on one device, none of the variables empty",
+        "plait-onednn",
+    ),
     Row("GRU", "cpu", "float32", "as for LSTM, and reset_after", "plait-onednn"),
 )
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 import jax.numpy as jnp
 import numpy as np
 
+from plait import kernels
 from plait.errors import ConfigError
 from plait.optimizers.arguments import Options, OtherOptions
 from plait.optimizers.optimizer import Optimizer
+from plait.optimizers.pure import Arrays
 from plait.optimizers.transformation import full, per_variable, transformation
 
 if TYPE_CHECKING:
@@ -87,11 +89,39 @@ class Adam(Optimizer):
         ) -> tuple[Any, Moments]:
             m, v = advance(slots, gradient, beta_1, beta_2)
             largest = jnp.maximum(slots.velocity_hat, v) if amsgrad else v
-            alpha = learning_rate * jnp.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+            alpha = self._corrected(learning_rate, step)
             change = -(m * alpha) / (jnp.sqrt(largest) + epsilon)
             return change, Moments(m, v, largest if amsgrad else None)
 
         return per_variable(init, update)
+
+    def _corrected(self, learning_rate: Any, step: Any) -> Any:
+        """Return the learning rate, corrected for means that started from 0."""
+        return learning_rate * jnp.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+
+    def move(
+        self, grads: Arrays, slots: Any, params: Arrays, rate: Any, step: Any
+    ) -> tuple[Arrays, Any]:
+        """Return the parameters after the update, and the new moments; natively where that is."""
+        if not self.amsgrad and type(self).transformation is Adam.transformation:
+            moments = [slots[path] for path in grads]
+            moved = kernels.adam(
+                list(grads.values()),
+                [params[path] for path in grads],
+                [each.momentum for each in moments],
+                [each.velocity for each in moments],
+                self._corrected(jnp.asarray(rate, jnp.float32), jnp.asarray(step, jnp.float32)),
+                self.beta_1,
+                self.beta_2,
+                self.epsilon,
+            )
+            if moved is not None:
+                variables, momenta, velocities = moved
+                return dict(zip(grads, variables, strict=True)), {
+                    path: Moments(m, v)
+                    for path, m, v in zip(grads, momenta, velocities, strict=True)
+                }
+        return super().move(grads, slots, params, rate, step)
 
 
 class AdamW(Adam):

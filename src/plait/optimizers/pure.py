@@ -118,14 +118,18 @@ class PureOptimizer(Configurable):
         decayed = {path: self._decay(path, params[path], rate) for path in grads}
         transformation = with_extra_arguments(self.transformation())
         layout = Layout(transformation, decayed)
-        changes, leaves = transformation.update(
-            clip(grads), layout.state(state), decayed, learning_rate=rate, step=count + 1
-        )
+        moved, leaves = self.move(clip(grads), layout.state(state), decayed, rate, count + 1)
         slots = layout.values(leaves)
-        return (
-            {path: (p + changes[path]).astype(p.dtype) for path, p in decayed.items()},
-            {name: jnp.asarray(slots[name], state[name].dtype) for name in slots},
+        return moved, {name: jnp.asarray(slots[name], state[name].dtype) for name in slots}
+
+    def move(
+        self, grads: Arrays, slots: Any, params: Arrays, rate: Any, step: Any
+    ) -> tuple[Arrays, Any]:
+        """Return the parameters with the updates of `transformation` added, and its new state."""
+        changes, slots = with_extra_arguments(self.transformation()).update(
+            grads, slots, params, learning_rate=rate, step=step
         )
+        return {path: (p + changes[path]).astype(p.dtype) for path, p in params.items()}, slots
 
     def _accumulate(
         self, grads: Arrays, state: Arrays, params: Arrays, count: Any

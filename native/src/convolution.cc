@@ -128,6 +128,14 @@ void Fill(Convolution& made, const Description& description, const memory::desc&
   }
 }
 
+bool Is(const std::string& name, const char* part) { return name.find(part) != name.npos; }
+
+// Of gradients by the input, oneDNN's second choice is 1.1 to 1.5 times as fast where the window moves
+// in steps, or channels fill no two vectors of AVX-512.
+bool HasBetter(const std::string& name, int64_t channels) {
+  return Is(name, "brgconv_strided:avx512") || (channels < 32 && Is(name, "brgconv:avx512"));
+}
+
 Convolution Make(const Geometry& g, bool with_primitive = true) {
   using dnnl::algorithm;
   OneThread alone;
@@ -147,9 +155,15 @@ Convolution Make(const Geometry& g, bool with_primitive = true) {
     Fill(made, forward, forward.weights_desc(), g, with_primitive);
     if (with_primitive) made.primitive = dnnl::convolution_forward(forward);
   } else if (g.wanted == kInput) {
-    dnnl::convolution_backward_data::primitive_desc description(
-        Engine(), algorithm::convolution_direct, input, kernel, output, g.strides, dilation,
-        g.before, g.after, forward, attr);
+    auto describe = [&] {
+      return dnnl::convolution_backward_data::primitive_desc(
+          Engine(), algorithm::convolution_direct, input, kernel, output, g.strides, dilation,
+          g.before, g.after, forward, attr);
+    };
+    auto description = describe();
+    if (HasBetter(description.impl_info_str(), g.input.back() / g.groups) &&
+        !(description.next_impl() && Is(description.impl_info_str(), "jit:avx512_core")))
+      description = describe();
     Fill(made, description, description.weights_desc(), g, with_primitive);
     if (with_primitive) made.primitive = dnnl::convolution_backward_data(description);
   } else {

@@ -27,6 +27,8 @@ from typing import Any
 import jax
 import jaxlib
 
+from plait.core import memory
+
 _IN_MEMORY = 32
 _IN_FOLDER = 2**30
 _VARIABLE = "PLAIT_COMPILE_CACHE"
@@ -91,6 +93,7 @@ def compile_once(lowered: jax.stages.Lowered) -> Callable[..., Any]:
             return program
         if kept:
             _store(kept, key, program)
+    memory.give_back()
     with _lock:
         _programs[key] = program
         while len(_programs) > _IN_MEMORY:

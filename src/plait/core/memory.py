@@ -8,6 +8,7 @@ the next call: a third of the time of a training step that moves 100 MB.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 
@@ -26,12 +27,26 @@ def keep_freed() -> None:
 
     Whoever has set any of it in the environment (``MALLOC_...``, ``GLIBC_TUNABLES``) keeps that.
     """
+    library = _allocator()
+    if library is not None:
+        for parameter, value in _SETTINGS.items():
+            library.mallopt(parameter, value)
+
+
+def give_back() -> None:
+    """Return to the system what is free now: the next program will want other sizes."""
+    library = _allocator()
+    if library is not None:
+        library.malloc_trim(ctypes.c_size_t(0))
+
+
+@functools.cache
+def _allocator() -> ctypes.CDLL | None:
+    """Return GNU's library, None where it is not or has settings of somebody's own."""
     own = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "") or any(
         name.startswith("MALLOC_") for name in os.environ
     )
     if own or sys.platform != "linux":
-        return
+        return None
     library = ctypes.CDLL(None)
-    if hasattr(library, "gnu_get_libc_version"):
-        for parameter, value in _SETTINGS.items():
-            library.mallopt(parameter, value)
+    return library if hasattr(library, "gnu_get_libc_version") else None

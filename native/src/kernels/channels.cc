@@ -39,6 +39,14 @@ void ForColumns(int64_t rows, int64_t channels, Run run) {
     run(Columns{first, Least(kSlab, channels - first), channels, 1}, rows, 0);
 }
 
+// Calls `one(at, count)` for every row of the columns, and for what is left over.
+template <typename One>
+void ForRows(const Columns& columns, int64_t rows, int64_t left, One one) {
+  for (int64_t row = 0; row < rows; ++row)
+    one(columns.first + row * columns.stride, columns.count);
+  if (left) one(rows * columns.stride, left);
+}
+
 // Numbers of each channel, one for each column; `other` if there are none.
 struct Spread {
   alignas(64) float values[kMost];
@@ -119,16 +127,13 @@ void RunAffine(const ChannelAffine& call) {
     const Spread scale(call.scale, columns, call.channels, 1.0f);
     const Spread shift(call.shift, columns, call.channels, 0.0f);
     auto run = [&](auto finish) {
-      auto one = [&](int64_t at, int64_t count) {
+      ForRows(columns, rows, left, [&](int64_t at, int64_t count) {
         const float* x = call.x + at;
         float* y = call.y + at;
 #pragma GCC ivdep
         for (int64_t i = 0; i < count; ++i)
           y[i] = finish(x[i] * scale.values[i] + shift.values[i], at + i);
-      };
-      for (int64_t row = 0; row < rows; ++row)
-        one(columns.first + row * columns.stride, columns.count);
-      if (left) one(rows * columns.stride, left);
+      });
     };
     const float* residual = call.residual;
     // NaN stays, as it does in XLA's maximum.
@@ -181,16 +186,13 @@ void RunGradient(const ChannelGradient& call) {
     const Spread slope(call.slope, columns, call.channels, 0.0f);
     const Spread offset(call.offset, columns, call.channels, 0.0f);
     auto run = [&](auto gradient) {
-      auto one = [&](int64_t at, int64_t count) {
+      ForRows(columns, rows, left, [&](int64_t at, int64_t count) {
         const float* x = call.x + at;
         float* by_x = call.by_x + at;
 #pragma GCC ivdep
         for (int64_t i = 0; i < count; ++i)
           by_x[i] = gradient(at + i) * by.values[i] + (x[i] * slope.values[i] + offset.values[i]);
-      };
-      for (int64_t row = 0; row < rows; ++row)
-        one(columns.first + row * columns.stride, columns.count);
-      if (left) one(rows * columns.stride, left);
+      });
     };
     const float *by_y = call.by_y, *y = call.y;
     if (y)

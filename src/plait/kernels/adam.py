@@ -6,19 +6,16 @@ written three times, one kernel after another. Natively each is read and written
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from plait.kernels.native import native
+from plait.kernels.primitive import Arrays, primitive
 from plait.kernels.table import is_native
-
-Arrays = Sequence[Any]
 
 
 def adam(
@@ -110,11 +107,8 @@ def _lower(
     )
 
 
-adam_p = Primitive("plait_adam")
-adam_p.multiple_results = True
-adam_p.def_impl(lambda *a, **k: jax.jit(lambda *a: adam_p.bind(*a, **k))(*a))
-adam_p.def_abstract_eval(_abstract)
+adam_p = primitive(
+    "plait_adam", shaped=_abstract, reference=_reference, batched=_batch, several=True
+)
 ad.primitive_jvps[adam_p] = _differentiate
-batching.primitive_batchers[adam_p] = _batch
-mlir.register_lowering(adam_p, mlir.lower_fun(_reference, multiple_results=True))
 mlir.register_lowering(adam_p, _lower, platform="cpu")

@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, mlir
 
 from plait.kernels.native import native
+from plait.kernels.primitive import Arrays, primitive
 
 Sizes = tuple[int, ...]
-Arrays = Sequence[Any]
 
 
 class Geometry(NamedTuple):
@@ -187,20 +185,19 @@ def _lower(name: str) -> Any:
     return rule
 
 
-maximum_p = Primitive("plait_max_pool")
-maximum_p.multiple_results = True
-maximum_p.def_impl(lambda *a, **k: jax.jit(lambda *a: maximum_p.bind(*a, **k))(*a))
-maximum_p.def_abstract_eval(_maximum_abstract)
+maximum_p = primitive(
+    "plait_max_pool",
+    shaped=_maximum_abstract,
+    reference=reference_maximum,
+    batched=_maximum_batch,
+    several=True,
+)
 ad.primitive_jvps[maximum_p] = _maximum_jvp
-batching.primitive_batchers[maximum_p] = _maximum_batch
-mlir.register_lowering(maximum_p, mlir.lower_fun(reference_maximum, multiple_results=True))
 mlir.register_lowering(maximum_p, _lower("plait_onednn_max_pool"), platform="cpu")
 
-linear_p = Primitive("plait_linear_pool")
-linear_p.def_impl(lambda *a, **k: jax.jit(lambda *a: linear_p.bind(*a, **k))(*a))
-linear_p.def_abstract_eval(_linear_abstract)
+linear_p = primitive(
+    "plait_linear_pool", shaped=_linear_abstract, reference=reference_linear, batched=_linear_batch
+)
 ad.defjvp(linear_p, _linear_jvp, None)
 ad.primitive_transposes[linear_p] = _linear_transpose
-batching.primitive_batchers[linear_p] = _linear_batch
-mlir.register_lowering(linear_p, mlir.lower_fun(reference_linear, multiple_results=False))
 mlir.register_lowering(linear_p, _lower("plait_onednn_linear_pool"), platform="cpu")

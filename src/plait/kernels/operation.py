@@ -19,13 +19,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, mlir
 
 from plait.kernels.native import native
+from plait.kernels.primitive import Arrays, primitive
 
-Arrays = Sequence[Any]
 Shapes = list[tuple[int, ...]]
 
 
@@ -72,8 +71,8 @@ class Operation:
             ("derivative", "_jvp", self._shaped_derivative, self._reference_derivative),
             ("gradient", "_vjp", self._shaped_gradient, self._reference_gradient),
         ):
-            primitive = _primitive(self.name + suffix, abstract, computed)
-            object.__setattr__(self, part, primitive)
+            made = primitive(self.name + suffix, shaped=abstract, reference=computed, several=True)
+            object.__setattr__(self, part, made)
         ad.primitive_jvps[self.function] = self._differentiate
         for linear, computed in (
             (self.derivative, self._reference_derivative),
@@ -81,8 +80,8 @@ class Operation:
         ):
             ad.primitive_jvps[linear] = self._by_reference(linear, computed)
         ad.primitive_transposes[self.derivative] = self._transpose
-        for primitive, handler in zip((self.function, self.gradient), self.handlers, strict=True):
-            mlir.register_lowering(primitive, self._lowering(handler), platform="cpu")
+        for native_one, handler in zip((self.function, self.gradient), self.handlers, strict=True):
+            mlir.register_lowering(native_one, self._lowering(handler), platform="cpu")
 
     def __call__(self, kind: Any, *operands: Any) -> list[jax.Array]:
         """Return the results."""
@@ -225,39 +224,3 @@ class Operation:
             return jax.ffi.ffi_lowering(handler)(context, *arrays, **self.attributes(kind))
 
         return rule
-
-
-def _primitive(name: str, abstract: Any, computed: Callable[..., Any]) -> Primitive:
-    primitive = Primitive(name)
-    primitive.multiple_results = True
-    primitive.def_impl(lambda *a, **k: jax.jit(lambda *a: primitive.bind(*a, **k))(*a))
-    primitive.def_abstract_eval(abstract)
-    mlir.register_lowering(primitive, mlir.lower_fun(computed, multiple_results=True))
-    batching.primitive_batchers[primitive] = _one_by_one(primitive)
-    return primitive
-
-
-def _one_by_one(primitive: Primitive) -> Callable[..., Any]:
-    """Return the rule of a mapped axis that computes one element after another."""
-
-    def rule(arrays: Arrays, axes: Arrays, **parameters: Any) -> Any:
-        mapped = [
-            jnp.moveaxis(array, axis, 0)
-            for array, axis in zip(arrays, axes, strict=True)
-            if axis is not batching.not_mapped
-        ]
-
-        def one(values: list[Any]) -> list[Any]:
-            rest = iter(values)
-            return primitive.bind(
-                *(
-                    array if axis is batching.not_mapped else next(rest)
-                    for array, axis in zip(arrays, axes, strict=True)
-                ),
-                **parameters,
-            )
-
-        results = lax.map(one, mapped)
-        return results, [0] * len(results)
-
-    return rule

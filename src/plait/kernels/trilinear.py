@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, mlir
 
 from plait.kernels.native import native
+from plait.kernels.primitive import primitive
 
 Sizes = tuple[int, ...]
 INPUT, KERNEL, OUTPUT = range(3)
@@ -90,11 +90,6 @@ def _shape(first: Any, second: Any, wanted: Wanted, groups: int) -> Sizes:
 
 def _abstract(first: Any, second: Any, *, wanted: Wanted, geometry: Geometry) -> Any:
     return jax.core.ShapedArray(_shape(first, second, wanted, geometry.groups), first.dtype)
-
-
-def _compute(first: Any, second: Any, *, wanted: Wanted, geometry: Geometry) -> jax.Array:
-    call = functools.partial(conv_p.bind, wanted=wanted, geometry=geometry)
-    return jax.jit(call)(first, second)
 
 
 def _operands(wanted: int) -> tuple[int, int]:
@@ -188,10 +183,6 @@ def reference(first: Any, second: Any, *, wanted: Wanted, geometry: Geometry) ->
     return jax.linear_transpose(lambda kernel: forward(first, kernel), like)(second)[0]
 
 
-conv_p = Primitive("plait_convolution")
-conv_p.def_impl(_compute)
-conv_p.def_abstract_eval(_abstract)
+conv_p = primitive("plait_convolution", shaped=_abstract, reference=reference, batched=_batch)
 ad.defbilinear(conv_p, functools.partial(_transpose, 0), functools.partial(_transpose, 1))
-batching.primitive_batchers[conv_p] = _batch
-mlir.register_lowering(conv_p, mlir.lower_fun(reference, multiple_results=False))
 mlir.register_lowering(conv_p, _lower, platform="cpu")

@@ -20,6 +20,7 @@ from plait.graph import tree
 from plait.graph.graph import Graph
 from plait.graph.node import Node
 from plait.graph.tensor import SymbolicTensor
+from plait.kernels.table import is_native
 from plait.layers import Activation, Add, BatchNormalization, Conv1D, Conv2D, Conv3D, ReLU
 
 _POLICY = "float32"
@@ -40,7 +41,9 @@ class Chain(NamedTuple):
 
 
 def chains(graph: Graph) -> dict[Node, Chain]:
-    """Return, for every node of a chain in a graph, the chain."""
+    """Return, for every node of a chain in a graph, the chain; none where no kernel is for them."""
+    if not is_native("convolution with normalization, addition and relu"):
+        return {}
     takers: dict[SymbolicTensor, list[Node]] = {}
     for node in graph.nodes:
         for tensor in node.inputs:
@@ -92,7 +95,11 @@ def run(chain: Chain, values: dict[SymbolicTensor, Any], scope: Scope) -> jax.Ar
     arrays = [x] if residual is None else [x, residual]
     if any(array.dtype != _POLICY or scope.get_mask(array) is not None for array in arrays):
         return None
-    if residual is not None and residual.shape != _output_shape(chain, x):
+    try:
+        shape = tuple(conv.compute_output_shape(x.shape))
+    except ShapeError:  # Layer by layer it names the layer.
+        return None
+    if residual is not None and residual.shape != shape:
         return None
     bias = None if conv.bias is None else conv.bias.value
     shift, scale, epsilon = bias, None, None
@@ -105,21 +112,18 @@ def run(chain: Chain, values: dict[SymbolicTensor, Any], scope: Scope) -> jax.Ar
             scale, shift = _inference(norm, scale, shift, bias)
             epsilon = None
     relu = chain.relu is not None or conv.activation is activations.relu
-    try:
-        computed = kernels.conv_block(
-            x,
-            conv.kernel.value,
-            scale,
-            shift,
-            residual,
-            strides=conv.strides,
-            padding=conv.padding,
-            dilation_rate=conv.dilation_rate,
-            epsilon=epsilon,
-            relu=relu,
-        )
-    except ShapeError:  # Layer by layer it names the layer.
-        return None
+    computed = kernels.conv_block(
+        x,
+        conv.kernel.value,
+        scale,
+        shift,
+        residual,
+        strides=conv.strides,
+        padding=conv.padding,
+        dilation_rate=conv.dilation_rate,
+        epsilon=epsilon,
+        relu=relu,
+    )
     if computed is None:
         return None
     output, moments = computed
@@ -138,11 +142,6 @@ def _inference(
     mean = norm.moving_mean.value
     shift = (0.0 if beta is None else beta) - (mean if bias is None else mean - bias) * scale
     return scale, jnp.asarray(shift)
-
-
-def _output_shape(chain: Chain, x: jax.Array) -> tuple[int, ...]:
-    shape = cast(Any, chain.conv.layer).compute_output_shape(x.shape)
-    return cast(tuple[int, ...], tuple(shape))
 
 
 def _is_plain(node: Node) -> bool:

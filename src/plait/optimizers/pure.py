@@ -116,8 +116,7 @@ class PureOptimizer(Configurable):
         rate = self.rate(state)
         clip = clipper(self.clipnorm, self.clipvalue, self.global_clipnorm)
         decayed = {path: self._decay(path, params[path], rate) for path in grads}
-        transformation = with_extra_arguments(self.transformation())
-        layout = Layout(transformation, decayed)
+        layout = Layout(self.transformation(), decayed)
         moved, leaves = self.move(clip(grads), layout.state(state), decayed, rate, count + 1)
         slots = layout.values(leaves)
         return moved, {name: jnp.asarray(slots[name], state[name].dtype) for name in slots}

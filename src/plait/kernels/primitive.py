@@ -1,0 +1,68 @@
+"""How a JAX primitive with a native kernel is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+Arrays = Sequence[Any]
+Rule = Callable[..., Any]
+
+
+def primitive(
+    name: str,
+    *,
+    shaped: Rule,
+    reference: Rule,
+    batched: Rule | None = None,
+    several: bool = False,
+) -> Primitive:
+    """Return a primitive that XLA computes, as long as no other lowering is registered.
+
+    Args:
+        name: of the primitive.
+        shaped: its rule of shapes and dtypes.
+        reference: what computes the same with XLA.
+        batched: its rule of mapped axes; default, of one with several results: elements are
+            computed one after another.
+        several: whether it has a list of results, not one.
+    """
+    made = Primitive(name)
+    made.multiple_results = several
+    made.def_impl(lambda *a, **k: jax.jit(lambda *a: made.bind(*a, **k))(*a))
+    made.def_abstract_eval(shaped)
+    mlir.register_lowering(made, mlir.lower_fun(reference, multiple_results=several))
+    batching.primitive_batchers[made] = batched or _one_by_one(made)
+    return made
+
+
+def _one_by_one(primitive: Primitive) -> Callable[..., Any]:
+    """Return the rule of a mapped axis that computes one element after another."""
+
+    def rule(arrays: Arrays, axes: Arrays, **parameters: Any) -> Any:
+        mapped = [
+            jnp.moveaxis(array, axis, 0)
+            for array, axis in zip(arrays, axes, strict=True)
+            if axis is not batching.not_mapped
+        ]
+
+        def one(values: list[Any]) -> list[Any]:
+            rest = iter(values)
+            return primitive.bind(
+                *(
+                    array if axis is batching.not_mapped else next(rest)
+                    for array, axis in zip(arrays, axes, strict=True)
+                ),
+                **parameters,
+            )
+
+        results = lax.map(one, mapped)
+        return results, [0] * len(results)
+
+    return rule

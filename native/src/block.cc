@@ -99,18 +99,18 @@ Block Read(Array& x, Array& kernel, Array& scale, Array& shift, Array& residual,
 
 void Forward(const Block& b, Team& team) {
   const Parts parts = Split(b.g, team.threads());
-  PartedConvolution convolution(b.g, parts);
+  const auto convolution = PartedConvolution::Make(b.g, parts);
   char* packed;
   double *means, *squares;
   float *scale, *shift;
   Arena::Fill([&](Arena& arena) {
-    packed = static_cast<char*>(arena.Take(convolution.Bytes()));
+    packed = static_cast<char*>(arena.Take(convolution->Bytes()));
     means = arena.Take<double>(parts.count * b.channels);
     squares = arena.Take<double>(parts.count * b.channels);
     scale = arena.Take<float>(b.channels);
     shift = arena.Take<float>(b.channels);
   });
-  convolution.Begin(b.kernel, packed);
+  convolution->Begin(b.kernel, packed);
   auto finish = [&](int64_t part, const float* from, const float* scale, const float* shift) {
     const int64_t first = parts.First(part) * b.of_output;
     RunAffine({parts.Size(part) * b.rows, b.channels, from + first, scale, shift,
@@ -119,7 +119,7 @@ void Forward(const Block& b, Team& team) {
   float* output = b.normalizes ? b.z : b.y;
   team.Each(parts.count, [&](int64_t part) {
     const int64_t first = parts.First(part);
-    convolution.Run(part, b.x + first * b.of_input, output + first * b.of_output);
+    convolution->Run(part, b.x + first * b.of_input, output + first * b.of_output);
     if (b.normalizes)
       RunMoments({parts.Size(part) * b.rows, b.channels, output + first * b.of_output,
                   means + part * b.channels, squares + part * b.channels});
@@ -154,21 +154,22 @@ struct Gradients {
 void Backward(const Block& b, const Gradients& d, Team& team) {
   const Geometry by_kernel = b.g.Wanting(kKernel);
   const Parts parts = Split(by_kernel, team.threads());
-  PartedConvolution to_kernel(by_kernel, parts), to_input(b.g.Wanting(kInput), parts);
+  const auto to_kernel = PartedConvolution::Make(by_kernel, parts),
+             to_input = PartedConvolution::Make(b.g.Wanting(kInput), parts);
   char *of_kernel, *of_input;
   double *sums, *products;
   float *by, *slope, *offset;
   Arena::Fill([&](Arena& arena) {
-    of_kernel = static_cast<char*>(arena.Take(to_kernel.Bytes()));
-    of_input = static_cast<char*>(arena.Take(to_input.Bytes()));
+    of_kernel = static_cast<char*>(arena.Take(to_kernel->Bytes()));
+    of_input = static_cast<char*>(arena.Take(to_input->Bytes()));
     sums = arena.Take<double>(parts.count * b.channels);
     products = arena.Take<double>(parts.count * b.channels);
     by = arena.Take<float>(b.channels);
     slope = arena.Take<float>(b.channels);
     offset = arena.Take<float>(b.channels);
   });
-  to_kernel.Begin(d.by_kernel, of_kernel);
-  if (d.by_x) to_input.Begin(b.kernel, of_input);
+  to_kernel->Begin(d.by_kernel, of_kernel);
+  if (d.by_x) to_input->Begin(b.kernel, of_input);
   auto sum = [&](int64_t part, float* masked) {
     const int64_t first = parts.First(part) * b.of_output;
     RunSums({parts.Size(part) * b.rows, b.channels, d.by_y + first, b.relu ? b.y + first : nullptr,
@@ -182,8 +183,8 @@ void Backward(const Block& b, const Gradients& d, Team& team) {
   };
   auto convolve = [&](int64_t part, float* by_z) {
     const int64_t first = parts.First(part) * b.of_input;
-    to_kernel.Run(part, b.x + first, by_z);
-    if (d.by_x) to_input.Run(part, d.by_x + first, by_z);
+    to_kernel->Run(part, b.x + first, by_z);
+    if (d.by_x) to_input->Run(part, d.by_x + first, by_z);
   };
   auto own = [&](int64_t part) {
     const size_t bytes = parts.Size(part) * b.of_output * sizeof(float);
@@ -205,7 +206,7 @@ void Backward(const Block& b, const Gradients& d, Team& team) {
     });
     if (d.by_shift)
       for (int64_t c = 0; c < b.channels; ++c) d.by_shift[c] = total(sums, c);
-    to_kernel.End(team);
+    to_kernel->End(team);
     return;
   }
   team.Each(parts.count, [&](int64_t part) {
@@ -232,7 +233,7 @@ void Backward(const Block& b, const Gradients& d, Team& team) {
                  masked || !b.relu ? nullptr : b.y + first, b.z + first, by, slope, offset, by_z});
     convolve(part, by_z);
   });
-  to_kernel.End(team);
+  to_kernel->End(team);
 }
 
 Geometry Window(int64_t groups, Numbers strides, Numbers dilation, Numbers before, Numbers after) {

@@ -32,6 +32,8 @@ void Check(const Geometry& g) {
   }
 }
 
+size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
 int64_t Count(const Dims& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
@@ -91,8 +93,6 @@ std::pair<Dims, Dims> KernelLayout(const Dims& shape, int64_t groups) {
   return {dims, strides};
 }
 
-}  // namespace
-
 // A primitive with everything that a call needs but the addresses of its operands.
 struct Convolution {
   dnnl::primitive primitive;
@@ -102,8 +102,6 @@ struct Convolution {
   dnnl::memory::desc reorder_scratch;
   std::string implementation;
 };
-
-namespace {
 
 template <typename Description>
 void Fill(Convolution& made, const Description& description, const memory::desc& packed,
@@ -185,8 +183,6 @@ std::shared_ptr<const Convolution> Cached(const Geometry& g) {
   return cache->Get(key, [&] { return Make(g); });
 }
 
-size_t Aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 // Changes the layout of a kernel; `scratch` has room for what that needs.
 void Reorder(const Convolution& conv, const memory::desc& from, void* from_data,
              const memory::desc& to, void* to_data, void* scratch) {
@@ -196,69 +192,87 @@ void Reorder(const Convolution& conv, const memory::desc& from, void* from_data,
                         {DNNL_ARG_SCRATCHPAD, memory(conv.reorder_scratch, Engine(), scratch)}});
 }
 
+class WithOneDnn final : public PartedConvolution {
+ public:
+  WithOneDnn(const Geometry& g, const Parts& parts) : PartedConvolution(g, parts) {
+    for (int larger = 0; larger < (parts.larger ? 2 : 1); ++larger) {
+      Geometry part = g;
+      part.input[0] = part.output[0] = parts.size + larger;
+      made_[larger] = Cached(part);
+    }
+  }
+
+  size_t Bytes() const override {
+    size_t bytes = PartedConvolution::Bytes();
+    for (const auto& made : made_)
+      if (wanted_ != kKernel && made && made->reorder)
+        bytes += Aligned(made->kernel.get_size()) + Aligned(made->reorder_scratch.get_size());
+    return bytes;
+  }
+
+  void Begin(float* kernel, char* memory) override {
+    PartedConvolution::Begin(kernel, memory);
+    if (wanted_ == kKernel) return;
+    OneThread alone;
+    for (int larger = 0; larger < 2; ++larger) {
+      packed_[larger] = kernel;
+      if (!made_[larger] || !made_[larger]->reorder) continue;
+      const Convolution& conv = *made_[larger];
+      char* scratch = memory + Aligned(conv.kernel.get_size());
+      Reorder(conv, conv.plain_kernel, kernel, conv.kernel, memory, scratch);
+      packed_[larger] = memory;
+      memory = scratch + Aligned(conv.reorder_scratch.get_size());
+    }
+  }
+
+  void Run(int64_t part, float* input, float* output) const override {
+    constexpr int kNames[3][3] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+                                  {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+                                  {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}};
+    OneThread alone;
+    const bool larger = part < parts_.larger, adds = wanted_ == kKernel;
+    const Convolution& conv = *made_[larger];
+    const size_t repacked = adds && conv.reorder ? Aligned(conv.kernel.get_size()) : 0;
+    const size_t reorder = repacked ? conv.reorder_scratch.get_size() : 0;
+    char* scratch = static_cast<char*>(
+        Memory(Scratch::kOfConvolution, repacked + std::max(conv.scratch.get_size(), reorder)));
+    void* kernel =
+        !adds ? packed_[larger] : repacked ? static_cast<void*>(scratch) : KernelOf(part);
+    const int* names = kNames[wanted_];
+    conv.primitive.execute(
+        Stream(), {{names[kInput], memory(conv.input, Engine(), input)},
+                   {names[kKernel], memory(conv.kernel, Engine(), kernel)},
+                   {names[kOutput], memory(conv.output, Engine(), output)},
+                   {DNNL_ARG_SCRATCHPAD, memory(conv.scratch, Engine(), scratch + repacked)}});
+    if (repacked)
+      Reorder(conv, conv.kernel, kernel, conv.plain_kernel, KernelOf(part), scratch + repacked);
+  }
+
+ private:
+  std::shared_ptr<const Convolution> made_[2];
+  void* packed_[2] = {};
+};
+
 }  // namespace
 
-PartedConvolution::PartedConvolution(const Geometry& g, const Parts& parts)
-    : wanted_(g.wanted), parts_(parts), numbers_(Count(g.kernel)) {
-  for (int larger = 0; larger < (parts.larger ? 2 : 1); ++larger) {
-    Geometry part = g;
-    part.input[0] = part.output[0] = parts.size + larger;
-    made_[larger] = Cached(part);
-  }
+std::unique_ptr<PartedConvolution> MakeWithOneDnn(const Geometry& g, const Parts& parts) {
+  return std::make_unique<WithOneDnn>(g, parts);
 }
 
-PartedConvolution::~PartedConvolution() = default;
+std::unique_ptr<PartedConvolution> PartedConvolution::Make(const Geometry& g, const Parts& parts) {
+  return IsForWinograd(g) ? MakeWinograd(g, parts) : MakeWithOneDnn(g, parts);
+}
 
-// Kernels that are read are packed once; of those that add up each part but the first has its own.
+// Of kernels that add up each part but the first has its own.
 size_t PartedConvolution::Bytes() const {
-  if (wanted_ == kKernel) return (parts_.count - 1) * Aligned(numbers_ * sizeof(float));
-  size_t bytes = 0;
-  for (const auto& made : made_)
-    if (made && made->reorder)
-      bytes += Aligned(made->kernel.get_size()) + Aligned(made->reorder_scratch.get_size());
-  return bytes;
+  return wanted_ == kKernel ? (parts_.count - 1) * Aligned(numbers_ * sizeof(float)) : 0;
 }
+
+void PartedConvolution::Begin(float* kernel, char* memory) { kernel_ = kernel, memory_ = memory; }
 
 float* PartedConvolution::KernelOf(int64_t part) const {
-  if (part == 0) return kernel_;
+  if (wanted_ != kKernel || part == 0) return kernel_;
   return reinterpret_cast<float*>(memory_ + (part - 1) * Aligned(numbers_ * sizeof(float)));
-}
-
-void PartedConvolution::Begin(float* kernel, char* memory) {
-  kernel_ = kernel, memory_ = memory;
-  if (wanted_ == kKernel) return;
-  OneThread alone;
-  for (int larger = 0; larger < 2; ++larger) {
-    packed_[larger] = kernel;
-    if (!made_[larger] || !made_[larger]->reorder) continue;
-    const Convolution& conv = *made_[larger];
-    char* scratch = memory + Aligned(conv.kernel.get_size());
-    Reorder(conv, conv.plain_kernel, kernel, conv.kernel, memory, scratch);
-    packed_[larger] = memory;
-    memory = scratch + Aligned(conv.reorder_scratch.get_size());
-  }
-}
-
-void PartedConvolution::Run(int64_t part, float* input, float* output) const {
-  constexpr int kNames[3][3] = {{DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
-                                {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
-                                {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}};
-  OneThread alone;
-  const bool larger = part < parts_.larger, adds = wanted_ == kKernel;
-  const Convolution& conv = *made_[larger];
-  const size_t repacked = adds && conv.reorder ? Aligned(conv.kernel.get_size()) : 0;
-  const size_t reorder = repacked ? conv.reorder_scratch.get_size() : 0;
-  char* scratch = static_cast<char*>(
-      Memory(Scratch::kOfOneDNN, repacked + std::max(conv.scratch.get_size(), reorder)));
-  void* kernel = !adds ? packed_[larger] : repacked ? static_cast<void*>(scratch) : KernelOf(part);
-  const int* names = kNames[wanted_];
-  conv.primitive.execute(
-      Stream(), {{names[kInput], memory(conv.input, Engine(), input)},
-                 {names[kKernel], memory(conv.kernel, Engine(), kernel)},
-                 {names[kOutput], memory(conv.output, Engine(), output)},
-                 {DNNL_ARG_SCRATCHPAD, memory(conv.scratch, Engine(), scratch + repacked)}});
-  if (repacked)
-    Reorder(conv, conv.kernel, kernel, conv.plain_kernel, KernelOf(part), scratch + repacked);
 }
 
 void PartedConvolution::End(Team& team) const {
@@ -298,16 +312,16 @@ ffi::Error Convolve(ffi::ThreadPool pool, Array first, Array second, ffi::Result
     Check(g);
     Team team(pool);
     const Parts parts = Split(g, team.threads());
-    PartedConvolution convolution(g, parts);
-    const size_t bytes = convolution.Bytes();
-    convolution.Begin(data[kKernel],
-                      bytes ? static_cast<char*>(Memory(Scratch::kOfCall, bytes)) : nullptr);
+    const auto convolution = PartedConvolution::Make(g, parts);
+    const size_t bytes = convolution->Bytes();
+    convolution->Begin(data[kKernel],
+                       bytes ? static_cast<char*>(Memory(Scratch::kOfCall, bytes)) : nullptr);
     const int64_t of_input = Count(g.input) / g.input[0], of_output = Count(g.output) / g.output[0];
     team.Each(parts.count, [&](int64_t part) {
       const int64_t first = parts.First(part);
-      convolution.Run(part, data[kInput] + first * of_input, data[kOutput] + first * of_output);
+      convolution->Run(part, data[kInput] + first * of_input, data[kOutput] + first * of_output);
     });
-    convolution.End(team);
+    convolution->End(team);
   });
 }
 

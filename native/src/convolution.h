@@ -45,36 +45,48 @@ struct Parts {
 
 Parts Split(const Geometry& g, int64_t threads);
 
-struct Convolution;
-
 // A convolution of a batch in parts.
 class PartedConvolution {
  public:
-  PartedConvolution(const Geometry& g, const Parts& parts);
-  ~PartedConvolution();
+  // By Winograd's algorithm where there is one, else by oneDNN.
+  static std::unique_ptr<PartedConvolution> Make(const Geometry& g, const Parts& parts);
+
+  virtual ~PartedConvolution() = default;
 
   // The memory that it needs from `Begin` to the end of the last part.
-  size_t Bytes() const;
+  virtual size_t Bytes() const;
 
   // Packs the kernel, unless the kernel is what is wanted.
-  void Begin(float* kernel, char* memory);
+  virtual void Begin(float* kernel, char* memory);
 
   // Computes a part from a part of the others; a wanted kernel only adds up in `End`.
-  void Run(int64_t part, float* input, float* output) const;
+  virtual void Run(int64_t part, float* input, float* output) const = 0;
 
   // Adds up the kernels of all parts.
   void End(Team& team) const;
 
- private:
+ protected:
+  PartedConvolution(const Geometry& g, const Parts& parts)
+      : wanted_(g.wanted), parts_(parts), numbers_(Count(g.kernel)) {}
+
+  // What a part wants to know of the kernel: all of them read the same, each writes its own.
   float* KernelOf(int64_t part) const;
 
   const Role wanted_;
   const Parts parts_;
   const int64_t numbers_;  // of the kernel
-  std::shared_ptr<const Convolution> made_[2];
-  float* kernel_ = nullptr;
   char* memory_ = nullptr;
-  void* packed_[2] = {};
+
+ private:
+  float* kernel_ = nullptr;
 };
+
+std::unique_ptr<PartedConvolution> MakeWithOneDnn(const Geometry& g, const Parts& parts);
+
+// Whether Winograd's algorithm is for this, and a convolution that uses it.
+bool IsForWinograd(const Geometry& g);
+std::unique_ptr<PartedConvolution> MakeWinograd(const Geometry& g, const Parts& parts);
+
+size_t Aligned(size_t bytes);
 
 }  // namespace plait

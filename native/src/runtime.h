@@ -68,7 +68,7 @@ class Team {
 
 // Memory of this thread, of at least `bytes`; it stays as it is until the thread asks again for
 // memory of the same kind.
-enum class Scratch { kOfCall, kOfPart, kOfOneDNN };
+enum class Scratch { kOfCall, kOfPart, kOfConvolution };
 void* Memory(Scratch kind, size_t bytes);
 
 using Key = std::vector<int64_t>;

@@ -4,30 +4,28 @@
 
 #include <algorithm>
 
-#include "runtime.h"
+#include "operands.h"
 
 namespace plait {
 namespace {
-
-using Array = ffi::Buffer<ffi::F32>;
 
 // Arguments: the learning rate, corrected for bias, then gradients, variables, momenta and
 // velocities of all variables, one kind after the other. Results: variables, momenta, velocities.
 ffi::Error Update(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results,
                   float momentum_share, float velocity_share, float epsilon) {
-  return Guarded([&] {
+  return Guarded("Adam", [&] {
     constexpr int64_t kPart = 1 << 15;
     const int64_t count = results.size() / 3;
     if (static_cast<int64_t>(results.size()) != 3 * count ||
         static_cast<int64_t>(arguments.size()) != 4 * count + 1)
-      throw Refused("Adam: numbers of arrays do not fit.");
+      throw Refused("numbers of arrays do not fit.");
     auto argument = [&](int64_t index) {
       auto array = arguments.get<Array>(index);
-      if (!array.has_value()) throw Refused("Adam: an argument is not an array of float32.");
+      if (!array.has_value()) throw Refused("an argument is not an array of float32.");
       return *array;
     };
     const Array rate = argument(0);
-    if (rate.element_count() != 1) throw Refused("Adam: the learning rate is one number.");
+    if (rate.element_count() != 1) throw Refused("the learning rate is one number.");
     std::vector<Adam> variables;
     std::vector<int64_t> parts{0};  // of the variables before
     for (int64_t i = 0; i < count; ++i) {
@@ -36,13 +34,13 @@ ffi::Error Update(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::Remai
       auto read = [&](int64_t kind) {
         const Array array = argument(1 + kind * count + i);
         if (static_cast<int64_t>(array.element_count()) != a.count)
-          throw Refused("Adam: shapes do not fit.");
+          throw Refused("shapes do not fit.");
         return array.typed_data();
       };
       auto written = [&](int64_t kind) {
         auto array = results.get<Array>(kind * count + i);
         if (!array.has_value() || static_cast<int64_t>((*array)->element_count()) != a.count)
-          throw Refused("Adam: shapes of results do not fit.");
+          throw Refused("shapes of results do not fit.");
         return (*array)->typed_data();
       };
       a.gradient = read(0), a.variable = read(1), a.momentum = read(2), a.velocity = read(3);

@@ -14,28 +14,6 @@
 namespace plait {
 namespace {
 
-using Array = ffi::Buffer<ffi::F32>;
-using Result = ffi::Result<Array>;
-
-Dims DimsOf(Array& array) {
-  const auto dimensions = array.dimensions();
-  return Dims(dimensions.begin(), dimensions.end());
-}
-
-// The data of an array, or null if it has no elements.
-float* Optional(Array& array, const Dims& shape, const char* name) {
-  if (array.element_count() == 0) return nullptr;
-  if (DimsOf(array) != shape)
-    throw Refused(std::string("block: the shape of ") + name + " does not fit.");
-  return array.typed_data();
-}
-
-float* Data(Array& array, const Dims& shape, const char* name) {
-  float* data = Optional(array, shape, name);
-  if (data == nullptr) throw Refused(std::string("block: ") + name + " is missing.");
-  return data;
-}
-
 // Parts of one piece of memory.
 class Arena {
  public:
@@ -247,7 +225,7 @@ ffi::Error BlockForward(ffi::ThreadPool pool, Array x, Array kernel, Array scale
                         Array residual, Result y, Result mean, Result variance, Result z,
                         bool normalizes, bool relu, float epsilon, int64_t groups, Numbers strides,
                         Numbers dilation, Numbers before, Numbers after) {
-  return Guarded([&] {
+  return Guarded("block", [&] {
     const Block block = Read(x, kernel, scale, shift, residual, *y, *mean, *variance, *z,
                              normalizes, relu, epsilon,
                              Window(groups, strides, dilation, before, after));
@@ -262,12 +240,12 @@ ffi::Error BlockBackward(ffi::ThreadPool pool, Array x, Array kernel, Array scal
                          Result by_residual, bool normalizes, bool relu, float epsilon,
                          int64_t groups, Numbers strides, Numbers dilation, Numbers before,
                          Numbers after) {
-  return Guarded([&] {
+  return Guarded("block", [&] {
     const Block b = Read(x, kernel, scale, shift, residual, y, mean, variance, z, normalizes, relu,
                          epsilon, Window(groups, strides, dilation, before, after));
     if ((!normalizes && by_scale->element_count()) || by_mean.element_count() ||
         by_variance.element_count())
-      throw Refused("block: this gradient is not computed.");
+      throw Refused("this gradient is not computed.");
     const Dims each{b.channels};
     Gradients d{};
     d.by_y = Data(by_y, b.g.output, "the gradient by y");
@@ -281,27 +259,11 @@ ffi::Error BlockBackward(ffi::ThreadPool pool, Array x, Array kernel, Array scal
   });
 }
 
-template <typename Binding>
-auto Attributes(Binding binding) {
-  return std::move(binding)
-      .template Attr<bool>("normalizes")
-      .template Attr<bool>("relu")
-      .template Attr<float>("epsilon")
-      .template Attr<int64_t>("groups")
-      .template Attr<Numbers>("strides")
-      .template Attr<Numbers>("dilation")
-      .template Attr<Numbers>("before")
-      .template Attr<Numbers>("after");
-}
-
-auto Operands() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<Array>()
-      .Arg<Array>()
-      .Arg<Array>()
-      .Arg<Array>()
-      .Arg<Array>();
+// How XLA calls a handler with the attributes that both have.
+template <typename Handler>
+auto BlockBinding(Handler handler) {
+  return Binding(handler, "normalizes", "relu", "epsilon", "groups", "strides", "dilation",
+                 "before", "after");
 }
 
 }  // namespace
@@ -310,25 +272,9 @@ auto Operands() {
 #pragma GCC visibility push(default)
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_block, plait::BlockForward,
-                              plait::Attributes(plait::Operands()
-                                                    .Ret<plait::Array>()
-                                                    .Ret<plait::Array>()
-                                                    .Ret<plait::Array>()
-                                                    .Ret<plait::Array>()));
+                              plait::BlockBinding(plait::BlockForward));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_block_backward, plait::BlockBackward,
-                              plait::Attributes(plait::Operands()
-                                                    .Arg<plait::Array>()
-                                                    .Arg<plait::Array>()
-                                                    .Arg<plait::Array>()
-                                                    .Arg<plait::Array>()
-                                                    .Arg<plait::Array>()
-                                                    .Arg<plait::Array>()
-                                                    .Arg<plait::Array>()
-                                                    .Ret<plait::Array>()
-                                                    .Ret<plait::Array>()
-                                                    .Ret<plait::Array>()
-                                                    .Ret<plait::Array>()
-                                                    .Ret<plait::Array>()));
+                              plait::BlockBinding(plait::BlockBackward));
 
 #pragma GCC visibility pop

@@ -15,20 +15,20 @@ void Check(const Geometry& g) {
   if (rank < 1 || rank > 3 || g.input.size() != rank + 2 || g.kernel.size() != rank + 2 ||
       g.output.size() != rank + 2 || g.dilation.size() != rank || g.before.size() != rank ||
       g.after.size() != rank)
-    throw Refused("convolution: numbers of axes do not fit.");
+    throw Refused("numbers of axes do not fit.");
   if (g.groups < 1 || g.input.back() != g.kernel[rank] * g.groups ||
       g.output.back() != g.kernel[rank + 1] || g.output.back() % g.groups ||
       g.input[0] != g.output[0])
-    throw Refused("convolution: batch, channels or groups do not fit.");
+    throw Refused("batch, channels or groups do not fit.");
   for (const Dims* dims : {&g.input, &g.kernel, &g.output})
     for (int64_t size : *dims)
-      if (size < 1) throw Refused("convolution: an axis is empty.");
+      if (size < 1) throw Refused("an axis is empty.");
   for (size_t i = 0; i < rank; ++i) {
     const int64_t reach = (g.kernel[i] - 1) * g.dilation[i] + 1;
     const int64_t room = g.input[i + 1] + g.before[i] + g.after[i] - reach;
     if (g.strides[i] < 1 || g.dilation[i] < 1 || g.before[i] < 0 || g.after[i] < 0 || room < 0 ||
         room / g.strides[i] + 1 != g.output[i + 1])
-      throw Refused("convolution: sizes do not fit.");
+      throw Refused("sizes do not fit.");
   }
 }
 
@@ -289,21 +289,19 @@ void PartedConvolution::End(Team& team) const {
 
 namespace {
 
-using Array = ffi::Buffer<ffi::F32>;
-
 // Operands are those of input, kernel and output that are not wanted, in this order.
-ffi::Error Convolve(ffi::ThreadPool pool, Array first, Array second, ffi::Result<Array> result,
+ffi::Error Convolve(ffi::ThreadPool pool, Array first, Array second, Result result,
                     int64_t wanted, int64_t groups, Numbers strides, Numbers dilation,
                     Numbers before, Numbers after) {
-  return Guarded([&] {
-    if (wanted < kInput || wanted > kOutput) throw Refused("convolution: nothing is wanted.");
+  return Guarded("convolution", [&] {
+    if (wanted < kInput || wanted > kOutput) throw Refused("nothing is wanted.");
     std::array<Dims, 3> shapes;
     std::array<float*, 3> data;
     const Array* operands[] = {&first, &second};
     int next = 0;
     for (int64_t role = kInput; role <= kOutput; ++role) {
       const Array& array = role == wanted ? *result : *operands[next++];
-      shapes[role] = ToDims(array.dimensions());
+      shapes[role] = DimsOf(array);
       data[role] = array.typed_data();
     }
     Geometry g{static_cast<Role>(wanted), shapes[0],        shapes[1],
@@ -331,17 +329,8 @@ ffi::Error Convolve(ffi::ThreadPool pool, Array first, Array second, ffi::Result
 #pragma GCC visibility push(default)
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_convolution, plait::Convolve,
-                              plait::ffi::Ffi::Bind()
-                                  .Ctx<plait::ffi::ThreadPool>()
-                                  .Arg<plait::Array>()
-                                  .Arg<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Attr<int64_t>("wanted")
-                                  .Attr<int64_t>("groups")
-                                  .Attr<plait::Numbers>("strides")
-                                  .Attr<plait::Numbers>("dilation")
-                                  .Attr<plait::Numbers>("before")
-                                  .Attr<plait::Numbers>("after"));
+                              plait::Binding(plait::Convolve, "wanted", "groups", "strides",
+                                             "dilation", "before", "after"));
 
 // Writes the name of oneDNN's implementation, or nothing if there is none. `rank` numbers stand in
 // each of strides, dilation, before and after, two more in each shape.

@@ -4,12 +4,9 @@
 #include <algorithm>
 #include <memory>
 
-#include "runtime.h"
+#include "operands.h"
 
 namespace plait {
-
-using Dims = dnnl::memory::dims;
-using Numbers = ffi::Span<const int64_t>;
 
 enum Role : int64_t { kInput = 0, kKernel = 1, kOutput = 2 };
 
@@ -27,8 +24,6 @@ struct Geometry {
     return other;
   }
 };
-
-inline Dims ToDims(Numbers numbers) { return Dims(numbers.begin(), numbers.end()); }
 
 int64_t Count(const Dims& shape);
 

@@ -6,13 +6,11 @@
 
 #include <algorithm>
 
-#include "runtime.h"
+#include "operands.h"
 
 namespace plait {
 namespace {
 
-using Numbers = ffi::Span<const int64_t>;
-using Array = ffi::Buffer<ffi::F32>;
 using Places = ffi::Buffer<ffi::U8>;
 
 // Axes that are not there have the size 1, before those that are.
@@ -21,12 +19,12 @@ Windows Read(Team& team, Numbers elements, Numbers windows, Numbers size, Number
   const size_t rank = size.size();
   if (rank < 1 || rank > 3 || strides.size() != rank || before.size() != rank ||
       elements.size() != rank + 2 || windows.size() != rank + 2)
-    throw Refused("pooling: numbers of axes do not fit.");
+    throw Refused("numbers of axes do not fit.");
   Windows is{};
   is.batch = elements[0], is.channels = elements[rank + 1];
   if (is.batch < 1 || is.channels < 1 || windows[0] != is.batch ||
       windows[rank + 1] != is.channels)
-    throw Refused("pooling: batch or channels do not fit.");
+    throw Refused("batch or channels do not fit.");
   for (int axis = 0; axis < 3; ++axis)
     is.elements[axis] = is.windows[axis] = is.size[axis] = is.strides[axis] = 1;
   int64_t in_window = 1;
@@ -38,8 +36,8 @@ Windows Read(Team& team, Numbers elements, Numbers windows, Numbers size, Number
     if (elements[i + 1] < 1 || windows[i + 1] < 1 || strides[i] < 1 || size[i] < 1 ||
         before[i] < 0 || before[i] >= size[i] ||
         (windows[i + 1] - 1) * strides[i] - before[i] >= elements[i + 1])
-      throw Refused("pooling: sizes do not fit.");
-    if ((in_window *= size[i]) > kMostInWindow) throw Refused("pooling: the window is too large.");
+      throw Refused("sizes do not fit.");
+    if ((in_window *= size[i]) > kMostInWindow) throw Refused("the window is too large.");
   }
   constexpr int64_t kTogether = 1 << 15, kLeast = 1 << 14;
   const int64_t* written = backward ? is.elements : is.windows;
@@ -56,32 +54,22 @@ Windows Read(Team& team, Numbers elements, Numbers windows, Numbers size, Number
   return is;
 }
 
-template <typename Any, typename Other>
-void CheckAlike(Any& places, Other& windows) {
-  const auto a = places.dimensions(), b = windows.dimensions();
-  if (!std::equal(a.begin(), a.end(), b.begin(), b.end()))
-    throw Refused("pooling: places do not fit the windows.");
-}
-
-ffi::Error Maximum(ffi::ThreadPool pool, Array x, ffi::Result<Array> y, ffi::Result<Places> places,
+ffi::Error Maximum(ffi::ThreadPool pool, Array x, Result y, ffi::Result<Places> places,
                    Numbers size, Numbers strides, Numbers before) {
-  return Guarded([&] {
+  return Guarded("pooling", [&] {
     Team team(pool);
     MaxPool call{};
     call.is = Read(team, x.dimensions(), y->dimensions(), size, strides, before, false);
     call.x = x.typed_data();
     call.y = y->typed_data();
-    if (places->element_count() != 0) {
-      CheckAlike(*places, *y);
-      call.places = places->typed_data();
-    }
+    call.places = Optional(*places, DimsOf(*y), "the places");
     RunMaxPool(call);
   });
 }
 
-ffi::Error Linear(ffi::ThreadPool pool, Array from, Places places, ffi::Result<Array> to,
+ffi::Error Linear(ffi::ThreadPool pool, Array from, Places places, Result to,
                   Numbers size, Numbers strides, Numbers before, bool backward) {
-  return Guarded([&] {
+  return Guarded("pooling", [&] {
     Team team(pool);
     Array &elements = backward ? *to : from, &windows = backward ? from : *to;
     LinearPool call{};
@@ -90,10 +78,7 @@ ffi::Error Linear(ffi::ThreadPool pool, Array from, Places places, ffi::Result<A
     call.backward = backward;
     call.from = from.typed_data();
     call.to = to->typed_data();
-    if (places.element_count() != 0) {
-      CheckAlike(places, windows);
-      call.places = places.typed_data();
-    }
+    call.places = Optional(places, DimsOf(windows), "the places");
     RunLinearPool(call);
   });
 }
@@ -104,24 +89,10 @@ ffi::Error Linear(ffi::ThreadPool pool, Array from, Places places, ffi::Result<A
 #pragma GCC visibility push(default)
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_max_pool, plait::Maximum,
-                              plait::ffi::Ffi::Bind()
-                                  .Ctx<plait::ffi::ThreadPool>()
-                                  .Arg<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Ret<plait::Places>()
-                                  .Attr<plait::Numbers>("size")
-                                  .Attr<plait::Numbers>("strides")
-                                  .Attr<plait::Numbers>("before"));
+                              plait::Binding(plait::Maximum, "size", "strides", "before"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_linear_pool, plait::Linear,
-                              plait::ffi::Ffi::Bind()
-                                  .Ctx<plait::ffi::ThreadPool>()
-                                  .Arg<plait::Array>()
-                                  .Arg<plait::Places>()
-                                  .Ret<plait::Array>()
-                                  .Attr<plait::Numbers>("size")
-                                  .Attr<plait::Numbers>("strides")
-                                  .Attr<plait::Numbers>("before")
-                                  .Attr<bool>("backward"));
+                              plait::Binding(plait::Linear, "size", "strides", "before",
+                                             "backward"));
 
 #pragma GCC visibility pop

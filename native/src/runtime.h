@@ -110,18 +110,18 @@ class Cache {
   std::unordered_map<Key, typename Entries::iterator, KeyHash> places_;
 };
 
-// Runs a kernel; nothing it throws gets past XLA, which is built without exceptions.
+// Runs the kernel of this name; nothing it throws gets past XLA, which is built without exceptions.
 template <typename Kernel>
-ffi::Error Guarded(Kernel kernel) {
+ffi::Error Guarded(const std::string& name, Kernel kernel) {
   try {
     kernel();
     return ffi::Error::Success();
   } catch (const Refused& error) {
-    return ffi::Error::InvalidArgument(error.what());
+    return ffi::Error::InvalidArgument(name + ": " + error.what());
   } catch (const dnnl::error& error) {
-    return ffi::Error::Internal(std::string("oneDNN: ") + error.message);
+    return ffi::Error::Internal(name + ": oneDNN: " + error.message);
   } catch (const std::exception& error) {
-    return ffi::Error::Internal(error.what());
+    return ffi::Error::Internal(name + ": " + error.what());
   }
 }
 

@@ -181,7 +181,7 @@ def test_wrong_shapes_are_errors_in_python():
         with pytest.raises(Exception, match=f"pooling: .*{message}"):
             jax.jit(lambda g=geometry: native_pooling.largest(x, g))().block_until_ready()
     geometry = native_pooling.Geometry((4, 4), (2, 2), (2, 2), (2, 2), (0, 0), (0, 0))
-    with pytest.raises(Exception, match="places do not fit"):
+    with pytest.raises(Exception, match="the places does not fit"):
         jax.jit(
             lambda: native_pooling.linear_p.bind(
                 x, jnp.zeros((2, 1, 2, 3), jnp.uint8), geometry=geometry, backward=False

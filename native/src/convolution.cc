@@ -332,7 +332,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_convolution, plait::Convolve,
                               plait::Binding(plait::Convolve, "wanted", "groups", "strides",
                                              "dilation", "before", "after"));
 
-// Writes the name of oneDNN's implementation, or nothing if there is none. `rank` numbers stand in
+// Writes the name of what computes it, "winograd" or oneDNN's, or nothing if there is none. `rank` numbers stand in
 // each of strides, dilation, before and after, two more in each shape.
 extern "C" void plait_onednn_convolution_implementation(
     int64_t wanted, int64_t rank, const int64_t* input, const int64_t* kernel,
@@ -348,7 +348,9 @@ extern "C" void plait_onednn_convolution_implementation(
                       dims(before, rank),               dims(after, rank),
                       groups};
     plait::Check(g);
-    std::strncat(name, plait::Make(g, false).implementation.c_str(), length - 1);
+    const std::string made =
+        plait::IsForWinograd(g) ? "winograd" : plait::Make(g, false).implementation;
+    std::strncat(name, made.c_str(), length - 1);
   } catch (const std::exception&) {
   }
 }

@@ -72,10 +72,17 @@ class Winograd final : public PartedConvolution {
 
 }  // namespace
 
+// Few tiles are not worth that the kernel is transformed, and a kernel that is far larger than a
+// core's cache is read from memory for every few tiles.
 bool IsForWinograd(const Geometry& g) {
+  constexpr int64_t kLeastTiles = 32, kLargest = 256 * 256;
   const Dims once{1, 1};
-  return g.strides == once && g.dilation == once && g.groups == 1 && g.kernel[0] == 3 &&
-         g.kernel[1] == 3 && g.kernel[2] % 16 == 0 && g.kernel[3] % 16 == 0;
+  if (g.strides != once || g.dilation != once || g.groups != 1) return false;
+  const int64_t channels = g.kernel[2], filters = g.kernel[3];
+  const Dims& to = g.wanted == kInput ? g.input : g.output;
+  return g.kernel[0] == 3 && g.kernel[1] == 3 && channels % 16 == 0 && filters % 16 == 0 &&
+         channels * filters <= kLargest &&
+         to[0] * ((to[1] + 1) / 2) * ((to[2] + 1) / 2) >= kLeastTiles;
 }
 
 std::unique_ptr<PartedConvolution> MakeWinograd(const Geometry& g, const Parts& parts) {

@@ -54,12 +54,12 @@ def input_of(kernel: jax.Array, y: jax.Array, sizes: Sizes, geometry: Geometry) 
 
 @functools.lru_cache(maxsize=4096)
 def is_fast(x: Sizes, kernel: Sizes, y: Sizes, geometry: Geometry) -> bool:
-    """Return whether oneDNN has more than its slow reference for all three kernels."""
+    """Return whether there is more than oneDNN's slow reference for all three kernels."""
     return all("ref" not in (name or "ref") for name in implementations(x, kernel, y, geometry))
 
 
 def implementations(x: Sizes, kernel: Sizes, y: Sizes, geometry: Geometry) -> tuple[str, ...]:
-    """Return what oneDNN calls its kernels for input, kernel and output; "" if it has none."""
+    """Return the names of what computes input, kernel and output; "" for what nothing does."""
     library = native().library
     if library is None:
         return ("", "", "")

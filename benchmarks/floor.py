@@ -1,8 +1,9 @@
-"""What the machine can do, and what a model asks of it: no implementation is faster than that.
+"""What the machine can do, and what a model asks of it.
 
 The floor of a step is its multiplications at the rate of a large matrix product, plus the bytes
 that products and the optimizer must move at the rate of a large copy. Everything that is done to
-single elements is taken to cost nothing.
+single elements is taken to cost nothing. No implementation is faster, but one whose convolutions
+take fewer multiplications than the sum of products that defines them (Winograd's).
 """
 
 from __future__ import annotations

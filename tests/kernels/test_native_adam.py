@@ -4,15 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import normal
 
 from plait import kernels, optimizers
 
 pytestmark = pytest.mark.usefixtures("native_kernels")
 SHAPES = [(3,), (1,), (33, 65), (5, 7, 11), (40_000,), ()]
-
-
-def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), "float32")
 
 
 def arrays(scale=1.0):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import normal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,10 +14,6 @@ from plait import kernels
 
 pytestmark = pytest.mark.usefixtures("native_kernels")
 EPSILON = 1e-3
-
-
-def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), "float32")
 
 
 def native(x, kernel, scale, shift, residual, *, normalizes, relu, **window):

@@ -1,15 +1,13 @@
 """Native convolutions against XLA's: values, all gradients, and every way to transform them."""
 
 import functools
-import os
-import subprocess
-import sys
-import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import check_equal, check_threads, normal, on_xla
+from both import natively as on_native
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,31 +16,9 @@ from plait.errors import ShapeError
 from plait.kernels import trilinear
 
 pytestmark = pytest.mark.usefixtures("native_kernels")
-
-
-def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), "float32")
-
-
-def on_xla(function, *arguments):
-    with kernels.using("xla"):
-        return jax.jit(lambda *a: function(*a))(*arguments)
-
-
-def natively(function, *arguments):
-    def traced(*a):
-        return function(*a)
-
-    text = str(jax.make_jaxpr(traced)(*arguments))
-    assert "plait_convolution" in text
-    assert "conv_general_dilated" not in text
-    return jax.jit(traced)(*arguments)
-
-
-def check_equal(ours, theirs):
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        scale = float(jnp.max(jnp.abs(b))) or 1.0
-        np.testing.assert_allclose(a / scale, b / scale, atol=1e-5, rtol=0)
+natively = functools.partial(
+    on_native, uses=["plait_convolution"], without=["conv_general_dilated"]
+)
 
 
 def gradients(operation, x, w):
@@ -190,75 +166,6 @@ def test_wrong_shapes_are_errors_in_python(case):
 
 
 def test_threads_share_the_kernels(case):
-    x, w = case
-    step = jax.jit(lambda x, w: gradients(convolve, x, w))
-    expected = step(x, w)
-    wrong = []
-
-    def work(scale):
-        for _ in range(20):
-            y, (_, dw) = step(x * scale, w)
-            if not (
-                jnp.allclose(y, expected[0] * scale)
-                and jnp.allclose(dw, expected[1][1] * scale, atol=1e-4)
-            ):
-                wrong.append(scale)
-
-    threads = [threading.Thread(target=work, args=(2.0**i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-
-
-SEVERAL_DEVICES = """
-import jax, jax.numpy as jnp, numpy as np
-from jax.sharding import NamedSharding, PartitionSpec as P
-from plait import kernels
-assert len(jax.devices()) == 2
-x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 6, 6, 3)), "float32")
-w = jnp.asarray(np.random.default_rng(1).normal(size=(3, 3, 3, 8)), "float32")
-def loss(w, x):
-    return jnp.sum(kernels.conv(x, w, 1, "same") ** 2)
-value, gradient = jax.value_and_grad(loss)(w, x)
-mesh = jax.make_mesh((2,), ("batch",))
-split = jax.device_put(x, NamedSharding(mesh, P("batch")))
-whole = jax.device_put(w, NamedSharding(mesh, P()))
-value2, gradient2 = jax.jit(jax.value_and_grad(loss))(whole, split)
-np.testing.assert_allclose(value, value2, rtol=1e-5, atol=1e-6)
-np.testing.assert_allclose(gradient, gradient2, rtol=1e-4, atol=1e-4)
-mapped = jax.shard_map(
-    lambda w, x: jax.lax.psum(loss(w, x), "batch"), mesh=mesh,
-    in_specs=(P(), P("batch")), out_specs=P(),
-)
-np.testing.assert_allclose(value, mapped(whole, split), rtol=1e-5, atol=1e-6)
-print("equal")
-"""
-
-FORK = """
-import multiprocessing, warnings
-import jax, jax.numpy as jnp
-from plait import kernels
-warnings.simplefilter("ignore")
-x, w = jnp.ones((2, 8, 8, 4)), jnp.ones((3, 3, 4, 8))
-convolve = jax.jit(kernels.conv)
-before = float(convolve(x, w).sum())
-child = multiprocessing.get_context("fork").Process(target=lambda: None)
-child.start(); child.join(20)
-assert child.exitcode == 0
-assert float(convolve(x, w).sum()) == before
-print("equal")
-"""
-
-
-@pytest.mark.parametrize(
-    ("code", "flags"),
-    [(SEVERAL_DEVICES, "--xla_force_host_platform_device_count=2"), (FORK, "")],
-    ids=["devices", "fork"],
-)
-def test_several(code, flags):
-    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    run = [sys.executable, "-c", code]
-    told = subprocess.run(run, env=environment, text=True, capture_output=True, timeout=120)
-    assert told.stdout.strip() == "equal", told.stderr
+    _, w = case
+    cases = [(normal(batch, batch, 6, 7, 4), w * batch) for batch in (1, 3, 8, 33)]
+    check_threads(functools.partial(gradients, convolve), cases)

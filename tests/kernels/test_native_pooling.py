@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import natively as on_native
+from both import normal, on_xla
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,9 @@ from plait.errors import ShapeError
 from plait.kernels import native_pooling
 
 pytestmark = pytest.mark.usefixtures("native_kernels")
+natively = functools.partial(
+    on_native, uses=["plait_max_pool", "plait_linear_pool"], without=["reduce_window"]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,27 +27,8 @@ def everywhere(monkeypatch):
     monkeypatch.setattr(native_pooling, "pays", lambda geometry, channels: True)
 
 
-def normal(*shape):
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), "float32")
-
-
-def ties(*shape):
-    return jnp.asarray(np.random.default_rng(0).integers(0, 3, size=shape), "float32")
-
-
-def on_xla(function, *arguments):
-    with kernels.using("xla"):
-        return jax.jit(lambda *a: function(*a))(*arguments)
-
-
-def natively(function, *arguments):
-    def traced(*a):
-        return function(*a)
-
-    text = str(jax.make_jaxpr(traced)(*arguments))
-    assert "plait_max_pool" in text or "plait_linear_pool" in text
-    assert "reduce_window" not in text
-    return jax.jit(traced)(*arguments)
+def ties(seed, *shape):
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 3, size=shape), "float32")
 
 
 def check_equal(ours, theirs):
@@ -87,14 +73,14 @@ quick = settings(
 def test_values_and_derivatives_are_those_of_xla(operation, array, case):
     shape, size, strides, padding = case
     step = functools.partial(derivatives, lambda x: operation(x, size, strides, padding=padding))
-    x = array(*shape)
+    x = array(0, *shape)
     check_equal(natively(step, x), on_xla(step, x))
 
 
 @pytest.mark.parametrize("operation", [kernels.max_pool, kernels.average_pool])
 @pytest.mark.parametrize("channels", [1, 5, 33])
 def test_what_is_not_finite(operation, channels):
-    x = normal(3, 9, 8, channels)
+    x = normal(0, 3, 9, 8, channels)
     x = x.at[0, 2:4, 3].set(jnp.nan).at[1, 4, 4].set(jnp.inf).at[2, 0, 1].set(-jnp.inf)
     step = functools.partial(gradient, functools.partial(operation, pool_size=3, strides=1))
     for a, b in zip(natively(step, x), on_xla(step, x), strict=True):
@@ -146,13 +132,13 @@ def average_pool(x):
     ],
 )
 def test_transformations(pool, transform):
-    x = normal(2, 3, 5, 6, 2)
+    x = normal(0, 2, 3, 5, 6, 2)
     check_equal(natively(transform(pool), x), on_xla(transform(pool), x))
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
 def test_the_primitives_lower_to_xla_where_the_cpu_is_not_the_device(padding):
-    x = ties(2, 6, 7, 3)
+    x = ties(0, 2, 6, 7, 3)
     after = (1, 1) if padding == "same" else (0, 0)
     windows = (3, 4) if padding == "same" else (2, 3)
     geometry = native_pooling.Geometry((6, 7), windows, (3, 3), (2, 2), (0, after[1]), after)
@@ -169,7 +155,7 @@ def test_the_primitives_lower_to_xla_where_the_cpu_is_not_the_device(padding):
 
 
 def test_wrong_shapes_are_errors_in_python():
-    x = normal(2, 4, 4, 3)
+    x = normal(0, 2, 4, 4, 3)
     with pytest.raises(ShapeError, match="larger than the input"):
         kernels.max_pool(x, 5)
     for geometry, message in [
@@ -192,10 +178,10 @@ def test_wrong_shapes_are_errors_in_python():
 def test_other_windows_and_arrays_go_to_xla(monkeypatch):
     monkeypatch.undo()
     for x, size, options in [
-        (normal(2, 40, 40, 16), 17, {}),
-        (normal(2, 8, 8, 16).astype("bfloat16"), 2, {}),
-        (normal(2, 16, 8, 8), 2, {"data_format": "channels_first"}),
-        (normal(2, 8, 8, 3), 2, {}),
+        (normal(0, 2, 40, 40, 16), 17, {}),
+        (normal(0, 2, 8, 8, 16).astype("bfloat16"), 2, {}),
+        (normal(0, 2, 16, 8, 8), 2, {"data_format": "channels_first"}),
+        (normal(0, 2, 8, 8, 3), 2, {}),
     ]:
         for pool in (kernels.max_pool, kernels.average_pool):
             text = str(jax.make_jaxpr(lambda x: pool(x, size, **options))(x))

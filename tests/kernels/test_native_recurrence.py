@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import check_equal, check_threads, natively, normal, on_xla
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plait import kernels
+import plait
+from plait import datasets, kernels, layers, losses, optimizers
 from plait.kernels import recurrence
 
 pytestmark = pytest.mark.usefixtures("native_kernels")
@@ -34,22 +36,20 @@ def test_small_recurrences_are_left_to_xla(monkeypatch, gru, sizes, native):
     assert ("plait_recurrence" in str(jaxpr)) == native
 
 
-def normal(seed, *shape):
-    return jnp.asarray(0.5 * np.random.default_rng(seed).normal(size=shape), "float32")
-
-
 def arguments(gru, batch, steps, features, units, bias=True):
     """Return x, kernel, recurrent kernel, bias, h and c."""
     gates = 3 if gru else 4
-    shape = (2, gates * units) if gru else (gates * units,)
-    return (
-        normal(0, steps, batch, features),
-        normal(1, features, gates * units),
-        normal(2, units, gates * units),
-        normal(3, *shape) if bias else None,
-        normal(4, batch, units),
-        normal(5, batch, units),
+    shapes = (
+        (steps, batch, features),
+        (features, gates * units),
+        (units, gates * units),
+        (2, gates * units) if gru else (gates * units,),
+        (batch, units),
+        (batch, units),
     )
+    values = [0.5 * normal(seed, *shape) for seed, shape in enumerate(shapes)]
+    values[3] = values[3] if bias else None
+    return tuple(values)
 
 
 def run(gru, keep=None, reverse=False):
@@ -67,16 +67,8 @@ def loss(function):
 
 
 def check_same(function, *values):
-    def traced(*a):
-        return function(*a)
-
-    assert "plait_recurrence" in str(jax.make_jaxpr(traced)(*values))
-    ours = jax.jit(traced)(*values)
-    with kernels.using("xla"):
-        theirs = jax.jit(lambda *a: function(*a))(*values)
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        scale = float(jnp.max(jnp.abs(b))) or 1.0
-        np.testing.assert_allclose(a / scale, b / scale, atol=1e-5, rtol=0)
+    ours = natively(function, *values, uses=["plait_recurrence"])
+    check_equal(ours, on_xla(function, *values))
 
 
 quick = settings(
@@ -137,12 +129,40 @@ def test_transformations(gru, transform, request):
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
 def test_what_is_not_finite_passes_through(gru, value):
     x, *rest = arguments(gru, 3, 4, 2, 5)
-    function = jax.jit(lambda *a: run(gru)(*a))
-    ours = function(x.at[1, 0, 0].set(value), *rest)
-    with kernels.using("xla"):
-        theirs = jax.jit(lambda *a: run(gru)(*a))(x.at[1, 0, 0].set(value), *rest)
+    values = x.at[1, 0, 0].set(value), *rest
+    ours, theirs = jax.jit(lambda *a: run(gru)(*a))(*values), on_xla(run(gru), *values)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("gru", [False, True], ids=["LSTM", "GRU"])
+def test_threads_share_the_kernels(gru):
+    def step(*a):
+        return run(gru)(*a), jax.grad(loss(run(gru)), (0, 1, 2, 3, 4))(*a)
+
+    sizes = [(1, 3, 2, 5), (8, 6, 16, 16), (33, 8, 5, 32), (64, 12, 8, 33)]
+    check_threads(step, [arguments(gru, *size) for size in sizes])
+
+
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU])
+def test_training_is_the_same_on_both(layer, restored):
+    """An image is a sequence of its rows."""
+    (x, y), _ = datasets.load_digits()
+    x, y = x[:512].reshape(-1, 8, 8), y[:512]
+
+    def train(which):
+        plait.config.set_kernels(which)
+        plait.utils.set_random_seed(0)
+        model = plait.Sequential([layers.Input((8, 8)), layer(16), layers.Dense(10)])
+        used = "plait_recurrence" in str(jax.make_jaxpr(lambda x: model(x))(x[:32]))
+        assert used is (which == "auto")
+        cross_entropy = losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizers.SGD(0.1, momentum=0.9), cross_entropy)
+        fallen = model.fit(x, y, batch_size=32, epochs=3, verbose=0).history["loss"]
+        assert fallen[-1] < 0.9 * fallen[0]
+        return fallen, model.get_weights()
+
+    check_equal(train("auto"), train("xla"))
 
 
 def test_wrong_shapes_are_errors_in_python():

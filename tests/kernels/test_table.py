@@ -22,12 +22,6 @@ def image(*shape):
     return jnp.asarray(np.random.default_rng(0).normal(size=shape), "float32")
 
 
-@pytest.fixture
-def restored():
-    yield
-    plait.config.set_kernels("auto")
-
-
 def test_kernels_are_switched_off_and_on(restored):
     def convolve(x, w):
         return kernels.conv(x, w)

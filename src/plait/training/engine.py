@@ -83,6 +83,11 @@ class Engine:
 
     # -- how many steps a call --------------------------------------------------------------
 
+    @property
+    def decides(self) -> bool:
+        """Whether nobody has said how many steps a call runs."""
+        return self._chosen is None
+
     def batches_a_block(self, kind: str, batch: Any, most: int, every: bool) -> int:
         """Decide how many batches the engine gets at once: one, or as many as suit it.
 
@@ -104,7 +109,7 @@ class Engine:
         block = single(batch)
         self.prepare(kind, block)
         step = self._step(kind, block)
-        return batches_in_a_block(step, most) if kernels.loops_well(step.jaxpr) else 1
+        return batches_in_a_block(step, most) if step.loops_well else 1
 
     def steps_a_call(self, kind: str, block: Block) -> int:
         """Return how many steps the next call should run: as many as take a tenth of a second."""

@@ -22,6 +22,7 @@ from plait.core import calling, random
 from plait.core.infer import infer
 from plait.core.scope import Scope
 from plait.core.variable import unwrapped
+from plait.core.waiting import wait_briefly
 from plait.core.walk import changes, signature, structure_version, variables_by_path
 from plait.graph import tree
 from plait.training.blocks import Block, single
@@ -171,6 +172,7 @@ class Engine:
             return None
         read = self.state.values(program.step.read)
         _, results = program.function()([], read, [x[None]], self._numbers(0, 1))
+        wait_briefly(results)
         outputs = [np.asarray(result)[0] for result in results]
         return jax.tree.unflatten(program.step.results, outputs)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import jax
+from typing import Any
 
 _TIMES = 50
 
 
-def wait_briefly(results: Sequence[jax.Array]) -> None:
+def wait_briefly(results: Sequence[Any]) -> None:
     """Return once the results of a call are there, or after some microseconds.
 
     A small model is done about when its call returns. Whoever goes to sleep until then is woken by

@@ -9,7 +9,8 @@ import pytest
 import plait
 from plait import layers
 from plait.callbacks import Callback, LambdaCallback
-from plait.training import blocks, engine, program
+from plait.core import random
+from plait.training import blocks, data, engine, program
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(103, 4)).astype("float32")
@@ -94,6 +95,21 @@ def test_steps_per_execution_says_how_many():
     note = LambdaCallback(on_train_batch_end=lambda batch, logs: lazy.seen.append(batch))
     model.fit(X, Y, batch_size=10, verbose=0, callbacks=[lazy, note])
     assert lazy.seen == [3, 3, 7, 7, 9, 9, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("shuffle", "early", "batches"),
+    [(True, True, [2, 16, 2]), (True, False, [16, 4]), (False, True, [16, 4])],
+)
+def test_the_first_block_of_a_drawn_order_is_short_unless_somebody_says_how_long(
+    shuffle, early, batches
+):
+    source = data.make_source(X, Y, batch_size=5, shuffle=shuffle)
+    given = list(source.blocks(lambda: 16, early))
+    assert [block.batches for block in given] == [*batches, 1]
+    rows = [block.data[0][: block.batches].reshape(-1, 4) for block in given]
+    order = random.generator(source.position(0).seed).permutation(103) if shuffle else ...
+    np.testing.assert_array_equal(np.concatenate(rows), X[order])
 
 
 def test_few_programs_serve_data_of_any_size(model):

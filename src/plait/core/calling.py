@@ -19,6 +19,7 @@ from plait.core.infer import abstract_call, infer
 from plait.core.scope import Scope, current_scope
 from plait.core.spec import check_inputs, input_details, shapes_of
 from plait.core.variable import Variable, unwrapped
+from plait.core.waiting import wait_briefly
 from plait.core.walk import signature, structure_version, variables_by_path, walk
 from plait.errors import (
     ArgumentTypeError,
@@ -440,6 +441,7 @@ def _run_compiled(
         known.variables[index].assign(value)
     object.__setattr__(layer, "_losses", losses)
     masks.attach(outputs, output_masks)
+    wait_briefly(jax.tree.leaves(outputs))
     return outputs
 
 

@@ -66,14 +66,14 @@ class CheckedSource:
                 self._check(batch)
             yield batch
 
-    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
+    def blocks(self, length: Callable[[], int], early: bool) -> Iterator[Block]:
         """Yield the batches of the next epoch in blocks, as `Source.blocks`.
 
         Raises:
             DataError: a wrong number, name or label.
             ShapeError: a shape that does not fit.
         """
-        for block in self._source.blocks(length):
+        for block in self._source.blocks(length, early):
             if block.batches == 1 and self._model.computes:
                 self._check(tree.map_structure(_first, block.data))
             yield block

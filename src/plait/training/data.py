@@ -27,6 +27,8 @@ from plait.training.weights import ClassWeights
 
 Batch = tuple[Any, Any, Any]
 
+_FIRST = 8  # An early first block has one in so many batches of a whole one.
+
 
 class Position(NamedTuple):
     """Where a run stands in its data.
@@ -66,11 +68,13 @@ class Source(Protocol):
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of the next epoch."""
 
-    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
+    def blocks(self, length: Callable[[], int], early: bool) -> Iterator[Block]:
         """Yield the batches of the next epoch in blocks, if several can be had at once.
 
         Args:
             length: says how many a block has; asked when the order is drawn.
+            early: in a drawn order, let the first block have fewer, as nothing runs while its rows
+                are gathered.
         """
 
     def samples(self, length: int) -> list[Block]:
@@ -330,7 +334,7 @@ class _Epochs:
         """Rows of a batch, None if they come as they come."""
         return None
 
-    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
+    def blocks(self, length: Callable[[], int], early: bool) -> Iterator[Block]:
         """Yield the batches of the next epoch, each as a block."""
         return map(single, self.epoch())
 
@@ -429,16 +433,17 @@ class ArraySource(_Epochs):
         """Yield the batches of the next epoch."""
         return map(self._taken, self._batches())
 
-    def blocks(self, length: Callable[[], int]) -> Iterator[Block]:
+    def blocks(self, length: Callable[[], int], early: bool) -> Iterator[Block]:
         """Yield the batches of the next epoch in blocks; a smaller last batch is one by itself."""
         batches = self._batches()
         first = next(batches, None)
         if first is None:
             return
         size, rows = length(), itertools.chain([first], batches)
+        at_first = max(size // _FIRST, 1) if early and first.order is not None else size
         if self._stage is None or self._stage.length != size:
             self._stage = Stage(self.data, self.batch_size, size)
-        for joined in _joined(rows, self.batch_size, size):
+        for joined in _joined(rows, self.batch_size, at_first, size):
             if joined.stop - joined.start < self.batch_size:
                 yield single(self._taken(joined))
             else:
@@ -478,17 +483,18 @@ class ArraySource(_Epochs):
         return tree.map_structure(lambda leaf: take(leaf, rows.index), self.data)  # type: ignore[no-any-return]
 
 
-def _joined(rows: Iterator[Rows], batch_size: int, length: int) -> Iterator[Rows]:
-    """Join whole batches that follow each other, up to `length` of them."""
+def _joined(rows: Iterator[Rows], batch_size: int, most: int, length: int) -> Iterator[Rows]:
+    """Join whole batches that follow each other: at first up to `most`, then `length` of them."""
     joined: Rows | None = None
     for batch in rows:
         if joined is not None:
             follows = batch.order is joined.order and batch.start == joined.stop
             whole = batch.stop - batch.start == batch_size
-            if follows and whole and joined.stop - joined.start < length * batch_size:
+            if follows and whole and joined.stop - joined.start < most * batch_size:
                 joined = joined._replace(stop=batch.stop)
                 continue
             yield joined
+            most = length
         joined = batch
     if joined is not None:
         yield joined

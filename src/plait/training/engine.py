@@ -22,6 +22,7 @@ from plait.core import calling, random
 from plait.core.infer import infer
 from plait.core.scope import Scope
 from plait.core.variable import unwrapped
+from plait.core.waiting import wait_briefly
 from plait.core.walk import changes, signature, structure_version, variables_by_path
 from plait.graph import tree
 from plait.training.blocks import Block, single
@@ -83,6 +84,11 @@ class Engine:
 
     # -- how many steps a call --------------------------------------------------------------
 
+    @property
+    def decides(self) -> bool:
+        """Whether nobody has said how many steps a call runs."""
+        return self._chosen is None
+
     def batches_a_block(self, kind: str, batch: Any, most: int, every: bool) -> int:
         """Decide how many batches the engine gets at once: one, or as many as suit it.
 
@@ -104,7 +110,7 @@ class Engine:
         block = single(batch)
         self.prepare(kind, block)
         step = self._step(kind, block)
-        return batches_in_a_block(step, most) if kernels.loops_well(step.jaxpr) else 1
+        return batches_in_a_block(step, most) if step.loops_well else 1
 
     def steps_a_call(self, kind: str, block: Block) -> int:
         """Return how many steps the next call should run: as many as take a tenth of a second."""
@@ -166,6 +172,7 @@ class Engine:
             return None
         read = self.state.values(program.step.read)
         _, results = program.function()([], read, [x[None]], self._numbers(0, 1))
+        wait_briefly(results)
         outputs = [np.asarray(result)[0] for result in results]
         return jax.tree.unflatten(program.step.results, outputs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -204,7 +205,8 @@ class Trainer(Steps):
             steps: runs steps in place of the engine.
         """
         engine, is_first = self._engine, True
-        for block in source.blocks(lambda: self._block_length(kind, source, run)):
+        length = functools.partial(self._block_length, kind, source, run)
+        for block in source.blocks(length, early=engine.decides):
             first, rows = 0, None
             if kind == "predict":
                 block, rows = engine.filled_up(block, source.batch_size)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from plait import kernels
 from plait.core.compilation import compile_once
 
 _BLOCK_BYTES = 2**24
@@ -28,6 +29,7 @@ class Step(NamedTuple):
         changed: the places in the state that the step assigns.
         read: the places that it only reads.
         results: the structure of the results.
+        loops_well: whether it keeps its speed in a loop.
     """
 
     jaxpr: Any
@@ -36,6 +38,7 @@ class Step(NamedTuple):
     changed: tuple[int, ...]
     read: tuple[int, ...]
     results: Any
+    loops_well: bool
 
     def run(
         self, changed: list[Any], read: list[Any], batch: list[Any], seed: Any, number: Any
@@ -73,7 +76,8 @@ def trace(
         if id(variable) in used and place not in changed
     )
     places = tuple(sorted(changed))
-    return Step(jaxpr, list(state), list(batch), places, read, jax.tree.structure(results))
+    structure, loops_well = jax.tree.structure(results), kernels.loops_well(jaxpr)
+    return Step(jaxpr, list(state), list(batch), places, read, structure, loops_well)
 
 
 def _used(jaxpr: Any) -> Iterator[Any]:

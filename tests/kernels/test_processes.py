@@ -22,7 +22,8 @@ def conv(w, x):
     return kernels.conv(x, w, 1, "same")
 
 def conv_block(w, x):
-    return kernels.conv_block(x, w, None, None, None, epsilon=None, relu=True)[0]
+    block = kernels.conv_block(x, w, None, None, None, epsilon=None, relu=True)
+    return jax.nn.relu(kernels.conv(x, w)) if block is None else block[0]
 
 def max_pool(w, x):
     return kernels.max_pool(x * w[0, 0, :, 0], 3, 2, "same")

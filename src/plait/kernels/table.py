@@ -86,13 +86,16 @@ TABLE = (
 def is_native(operation: str, *arrays: Any) -> bool:
     """Return whether a native kernel computes `operation` on these arrays, as far as `TABLE` goes.
 
-    It is asked while a function is traced, and traced anew where the choice has changed.
+    It is asked while a function is traced, and traced anew where the choice has changed. Within
+    `jax.shard_map` XLA computes: JAX adds up gradients of devices only for primitives that tell it
+    over which axes of the mesh their results vary, and has no public way to tell it.
     """
     (row,) = (row for row in TABLE if row.operation == operation)
     return (
         chosen() == "auto"
         and all(_is_plain(array, row.dtype) for array in arrays)
         and jax.default_backend() == row.platform
+        and not jax.sharding.get_abstract_mesh().manual_axes
         and native().library is not None
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
 _TIMES = 50
+_give_way = getattr(os, "sched_yield", lambda: time.sleep(0))
 
 
 def wait_briefly(results: Sequence[Any]) -> None:
@@ -18,3 +21,4 @@ def wait_briefly(results: Sequence[Any]) -> None:
         for _ in range(_TIMES):
             if results[-1].is_ready():
                 return
+            _give_way()

@@ -130,6 +130,23 @@ def test_blocks_are_of_limited_bytes():
     assert length(1_000_000, 5000) == 1
 
 
+def test_scalars_of_a_loop_travel_in_one_vector_a_dtype_and_come_back_in_their_places():
+    one, two = np.float32(1.5), np.float32(2.5)
+    given = (
+        [one, np.ones((2, 3)), np.int32(2**30 + 1), two],
+        [np.zeros(0), np.bool_(True), np.ones(1)],
+    )
+    pack, unpack = program._packing(given)
+    vectors, rest = pack(given)
+    assert [vector.tolist() for vector in vectors] == [[1.5, 2.5], [2**30 + 1], [True]]
+    assert [leaf.shape for leaf in rest.values()] == [(2, 3), (0,), (1,)]
+    for back, leaf in zip(
+        jax.tree.leaves(unpack((vectors, rest))), jax.tree.leaves(given), strict=True
+    ):
+        assert back.dtype == leaf.dtype
+        np.testing.assert_array_equal(back, leaf)
+
+
 def test_data_that_fit_the_device_are_put_there_once(monkeypatch, model):
     expected = model.evaluate(X, Y, batch_size=10, verbose=0)
     monkeypatch.setattr(blocks, "_fits_device", lambda data: True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxprs_in_params
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
 
 
 def loops_well(jaxpr: ClosedJaxpr) -> bool:
@@ -15,16 +18,24 @@ def loops_well(jaxpr: ClosedJaxpr) -> bool:
     loop: there, gradients of convolutions run on one thread and 10 to 90 times slower. Native
     kernels do not. ``jax.make_jaxpr(step)(*arguments)`` gives the `jaxpr`.
     """
-    return jax.default_backend() != "cpu" or not _has_slow_convolution(jaxpr.jaxpr)
+    return jax.default_backend() != "cpu" or not _has_slow_convolution(jaxpr)
 
 
-def _has_slow_convolution(jaxpr: Jaxpr) -> bool:
-    waiting = [jaxpr]
+def inner_jaxprs(equation: Any) -> Iterator[Any]:
+    """Yield the jaxprs among the parameters of an equation, closed ones as they are."""
+    for parameter in equation.params.values():
+        for one in parameter if isinstance(parameter, tuple) else (parameter,):
+            if hasattr(one, "eqns"):
+                yield one
+
+
+def _has_slow_convolution(jaxpr: ClosedJaxpr) -> bool:
+    waiting: list[Any] = [jaxpr]
     while waiting:
         for equation in waiting.pop().eqns:
             if equation.primitive.name == "conv_general_dilated" and not _is_plain(equation):
                 return True
-            waiting += jaxprs_in_params(equation.params)
+            waiting += inner_jaxprs(equation)
     return False
 
 

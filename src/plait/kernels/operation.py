@@ -19,11 +19,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Primitive
 from jax.interpreters import ad, mlir
 
 from plait.kernels.native import native
-from plait.kernels.primitive import Arrays, primitive
+from plait.kernels.primitive import Arrays, Primitive, primitive
 
 Shapes = list[tuple[int, ...]]
 

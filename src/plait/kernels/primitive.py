@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
+
+if TYPE_CHECKING:
+    from jax.extend.core import Primitive
+else:  # That module brings Pallas along, which takes 11 ms to import.
+    Primitive = type(lax.add_p)
 
 Arrays = Sequence[Any]
 Rule = Callable[..., Any]

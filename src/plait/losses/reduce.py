@@ -64,7 +64,7 @@ def reduce_weighted(
         return total
     if reduction == "mean_with_sample_weight" and weights is not None:
         return divide_no_nan(total, jnp.sum(weights))
-    return divide_no_nan(total, jnp.asarray(values.size, total.dtype))
+    return total / max(values.size, 1)
 
 
 def masked_weights(

@@ -171,25 +171,53 @@ def _many(step: Step, stacked: bool) -> Callable[..., Any]:
         seed, number, first, count = numbers
 
         def body(index: Any, carry: Any) -> Any:
-            changed, results = carry
+            changed, results = unpack(carry)
             batch = [
                 lax.dynamic_index_in_dim(leaf, first + index, keepdims=False) for leaf in block
             ]
             changed, new = step.run(changed, read, batch, seed, number + index)
             if not stacked:
-                return changed, new
+                return pack((changed, new))
             pairs = zip(results, new, strict=True)
             put = lax.dynamic_update_index_in_dim
-            return changed, [put(whole, one, first + index, 0) for whole, one in pairs]
+            return pack((changed, [put(whole, one, first + index, 0) for whole, one in pairs]))
 
         shape = block[0].shape[:1] if stacked else ()
         results = [
             jnp.zeros(shape + aval.shape, aval.dtype)
             for aval in step.jaxpr.out_avals[len(step.changed) :]
         ]
-        return lax.fori_loop(jnp.uint32(0), count, body, (changed, results))
+        pack, unpack = _packing((changed, results))
+        return unpack(lax.fori_loop(jnp.uint32(0), count, body, pack((changed, results))))
 
     return run
+
+
+def _packing(like: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Return functions that put the scalars of nested arrays into one vector a dtype, and back.
+
+    What a loop carries XLA computes by a kernel for each array; those of single numbers, as metrics
+    have, take longer to start than to run, and keep threads from larger ones.
+    """
+    leaves, structure = jax.tree.flatten(like)
+    places: dict[Any, list[int]] = {}
+    for place, leaf in enumerate(leaves):
+        if leaf.shape == ():
+            places.setdefault(leaf.dtype, []).append(place)
+    scalar = [place for group in places.values() for place in group]
+
+    def pack(values: Any) -> Any:
+        leaves = jax.tree.leaves(values)
+        vectors = [jnp.stack([leaves[place] for place in group]) for group in places.values()]
+        return vectors, {p: leaf for p, leaf in enumerate(leaves) if p not in scalar}
+
+    def unpack(values: Any) -> Any:
+        vectors, rest = values
+        numbers = [number for vector in vectors for number in vector]
+        found = {**rest, **dict(zip(scalar, numbers, strict=True))}
+        return jax.tree.unflatten(structure, [found[place] for place in sorted(found)])
+
+    return pack, unpack
 
 
 def batches_in_a_block(step: Step, most: int) -> int:

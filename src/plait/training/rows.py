@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jax.extend.core import jaxprs_in_params
 
+from plait.kernels.loops import inner_jaxprs
 from plait.training.program import Step
 
 _ELEMENTWISE = """
@@ -119,7 +119,7 @@ class _Walk:
         given = self._axes(small.invars, large.invars)
         got = self._axes(small.outvars, large.outvars)
         if all(axis is None for axis in given):
-            inner = bool(list(jaxprs_in_params(small.params)))
+            inner = any(True for _ in inner_jaxprs(small))
             if not inner and name not in _SAME_FOR_EVERY_SIZE and any(a is not None for a in got):
                 raise _Mixes  # As random numbers: the size decides what the values are.
             if not inner and not _same_parameters(small, large) and all(a is None for a in got):

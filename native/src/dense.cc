@@ -16,9 +16,9 @@ class PartedProduct {
  public:
   PartedProduct(const Product& product, int64_t threads) : whole_(product) {
     constexpr int64_t kLeast = 1 << 21;  // smaller parts cost more than they save
-    const int64_t panels = (product.columns + kPanel - 1) / kPanel;
+    const int64_t panels = Panels();
     const int64_t work = 2 * product.rows * product.inner * product.columns;
-    count_ = std::clamp<int64_t>(work / kLeast, 1, 4 * threads);
+    count_ = std::clamp<int64_t>(work / kLeast, 1, 2 * threads);
     if (panels >= threads && 4 * product.columns >= product.rows) {
       axis_ = kColumns;
       count_ = std::min(count_, panels);
@@ -44,9 +44,9 @@ class PartedProduct {
   void Run(int64_t part) const {
     Product p = whole_;
     if (axis_ == kColumns) {
-      const int64_t panels = (p.columns + kPanel - 1) / kPanel;
-      const int64_t first = panels * part / count_ * kPanel;
-      p.columns = std::min(panels * (part + 1) / count_ * kPanel, p.columns) - first;
+      const int64_t first = Panels() * part / count_ * Product::kPanel;
+      const int64_t next = Panels() * (part + 1) / count_ * Product::kPanel;
+      p.columns = std::min(next, p.columns) - first;
       p.b += first * p.b_column, p.c += first;
       if (p.bias) p.bias += first;
       if (p.sums) p.sums += first;
@@ -83,8 +83,9 @@ class PartedProduct {
   }
 
  private:
-  static constexpr int64_t kPanel = 64;
   enum Axis { kRows, kColumns, kInner };
+
+  int64_t Panels() const { return (whole_.columns + Product::kPanel - 1) / Product::kPanel; }
 
   Product whole_;
   Axis axis_;
@@ -95,6 +96,14 @@ class PartedProduct {
 struct Sizes {
   int64_t rows, features, units;
 };
+
+float* Optional(Array& array) { return array.element_count() ? array.typed_data() : nullptr; }
+
+void CheckLike(Array& gradient, Array& operand, bool optional) {
+  const int64_t count = gradient.element_count();
+  if (count != static_cast<int64_t>(operand.element_count()) && !(optional && count == 0))
+    throw Refused("dense: the size of a gradient does not fit.");
+}
 
 Sizes Check(Array& x, Array& kernel, Array& bias, Array& y) {
   auto sizes = [](Array& array) { return array.dimensions(); };
@@ -107,8 +116,6 @@ Sizes Check(Array& x, Array& kernel, Array& bias, Array& y) {
     throw Refused("dense: sizes do not fit.");
   return s;
 }
-
-float* Optional(Array& array) { return array.element_count() ? array.typed_data() : nullptr; }
 
 ffi::Error Forward(ffi::ThreadPool pool, Array x, Array kernel, Array bias, Result y) {
   return Guarded([&] {
@@ -131,24 +138,25 @@ ffi::Error Backward(ffi::ThreadPool pool, Array x, Array kernel, Array bias, Arr
                     Result by_x, Result by_kernel, Result by_bias) {
   return Guarded([&] {
     const Sizes s = Check(x, kernel, bias, by_y);
+    CheckLike(*by_x, x, true);
+    CheckLike(*by_kernel, kernel, false);
+    CheckLike(*by_bias, bias, false);
     Team team(pool);
     std::vector<PartedProduct> products;
-    if (by_kernel->element_count()) {
-      Product product{};
-      product.rows = s.features, product.inner = s.rows, product.columns = s.units;
-      product.a = x.typed_data(), product.a_row = 1, product.a_column = s.features;
-      product.b = by_y.typed_data(), product.b_row = s.units, product.b_column = 1;
-      product.c = by_kernel->typed_data(), product.c_row = s.units;
-      product.sums = Optional(*by_bias);
-      products.emplace_back(product, team.threads());
-    }
-    if (by_x->element_count()) {
-      Product product{};
-      product.rows = s.rows, product.inner = s.units, product.columns = s.features;
-      product.a = by_y.typed_data(), product.a_row = s.units, product.a_column = 1;
-      product.b = kernel.typed_data(), product.b_row = 1, product.b_column = s.units;
-      product.c = by_x->typed_data(), product.c_row = s.features;
-      products.emplace_back(product, team.threads());
+    Product to_kernel{};
+    to_kernel.rows = s.features, to_kernel.inner = s.rows, to_kernel.columns = s.units;
+    to_kernel.a = x.typed_data(), to_kernel.a_row = 1, to_kernel.a_column = s.features;
+    to_kernel.b = by_y.typed_data(), to_kernel.b_row = s.units, to_kernel.b_column = 1;
+    to_kernel.c = by_kernel->typed_data(), to_kernel.c_row = s.units;
+    to_kernel.sums = Optional(*by_bias);
+    products.emplace_back(to_kernel, team.threads());
+    if (Optional(*by_x)) {
+      Product to_x{};
+      to_x.rows = s.rows, to_x.inner = s.units, to_x.columns = s.features;
+      to_x.a = by_y.typed_data(), to_x.a_row = s.units, to_x.a_column = 1;
+      to_x.b = kernel.typed_data(), to_x.b_row = 1, to_x.b_column = s.units;
+      to_x.c = by_x->typed_data(), to_x.c_row = s.features;
+      products.emplace_back(to_x, team.threads());
     }
     int64_t floats = 0, parts = 0;
     for (const auto& product : products) floats += product.Floats(), parts += product.parts();

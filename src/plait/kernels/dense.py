@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from plait.kernels.operation import Operation, Shapes
 from plait.kernels.table import is_native
@@ -36,7 +37,7 @@ _dense = Operation(
     handlers=("plait_onednn_dense", "plait_onednn_dense_backward"),
     attributes=lambda _: {},
     kept=(),
-    skipped=frozenset({X, KERNEL}),
+    skipped=frozenset({X}),
 )
 
 
@@ -54,5 +55,5 @@ def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array 
         return None
     if x.shape[0] < LEAST_ROWS or min(kernel.shape) < LEAST_WIDTH:
         return None
-    nothing = jax.numpy.zeros((0,), x.dtype)
+    nothing = jnp.zeros((0,), x.dtype)
     return _dense(None, x, kernel, nothing if bias is None else bias)[0]

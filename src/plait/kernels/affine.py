@@ -1,4 +1,4 @@
-"""Products with a kernel and sums of a bias, in the form that XLA on CPU runs fastest.
+"""Products with a kernel and sums of a bias: native, or in the form that XLA on CPU runs fastest.
 
 A product over more than two axes is written as one of two: its gradient by the kernel is then a
 plain product as well, where XLA would otherwise copy both operands the wrong way around.

@@ -1,4 +1,4 @@
-"""Products with a kernel and sums of a bias, in the form that XLA on CPU runs fastest.
+"""Products with a kernel and sums of a bias: native, or in the form that XLA on CPU runs fastest.
 
 A product over more than two axes is written as one of two: its gradient by the kernel is then a
 plain product as well, where XLA would otherwise copy both operands the wrong way around.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+
+from plait.kernels.dense import dense
 
 
 def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> jax.Array:
@@ -19,7 +21,11 @@ def affine(x: jax.Array, kernel: jax.Array, bias: jax.Array | None = None) -> ja
         bias: (units,).
     """
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-    outputs = (rows @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+    shape = (*x.shape[:-1], kernel.shape[-1])
+    native = dense(rows, kernel, bias)
+    if native is not None:
+        return native.reshape(shape)
+    outputs = (rows @ kernel).reshape(shape)
     if bias is None:
         return outputs
     return outputs + spread(bias.reshape((1,) * (x.ndim - 1) + bias.shape), outputs)

@@ -17,6 +17,8 @@ _HANDLERS = (
     "plait_onednn_block",
     "plait_onednn_block_backward",
     "plait_onednn_convolution",
+    "plait_onednn_dense",
+    "plait_onednn_dense_backward",
     "plait_onednn_max_pool",
     "plait_onednn_linear_pool",
     "plait_onednn_recurrence",

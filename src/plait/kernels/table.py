@@ -73,6 +73,13 @@ TABLE = (
         "plait-onednn",
     ),
     Row(
+        "dense",
+        "cpu",
+        "float32",
+        "on one device, 32 or more features and units, 16 or more rows",
+        "plait-onednn",
+    ),
+    Row(
         "Adam",
         "cpu",
         "float32",

@@ -79,6 +79,7 @@ TABLE = (
         "Adam and AdamW without amsgrad, on one device, none of the variables empty",
         "plait-onednn",
     ),
+    Row("attention", "cpu", "float32", "TODO", "plait-onednn"),
     Row("GRU", "cpu", "float32", "as for LSTM, and reset_after", "plait-onednn"),
 )
 

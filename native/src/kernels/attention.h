@@ -19,13 +19,12 @@ struct Attention {
   int64_t mask_row;     // from one query to the next; 0: it is the same for all
   float scale;
 
-  // Rows of queries in a block, and what rows of a tile divide.
-  static constexpr int64_t kBlock = 24, kTile = 12;
+  static constexpr int64_t kBlock = 12;  // queries at a time
 
-  // Rows of floats that start with a vector, behind which a tile may read.
+  // Sizes of rows and columns in scratch memory, padded to whole vectors and to whole blocks.
   PLAIT_INLINE static int64_t Wide(int64_t count) { return (count + 15) / 16 * 16; }
-  PLAIT_INLINE static int64_t High(int64_t count) { return (count + kTile - 1) / kTile * kTile; }
-  PLAIT_INLINE int64_t Row() const { return Wide(High(keys)); }  // of weights
+  PLAIT_INLINE static int64_t High(int64_t count) { return (count + kBlock - 1) / kBlock * kBlock; }
+  PLAIT_INLINE int64_t Row() const { return Wide(High(keys)); }  // of scores and weights
 };
 
 struct AttentionForward {
@@ -34,7 +33,7 @@ struct AttentionForward {
   float* scratch;           // ScratchFloats() of them
   PLAIT_INLINE int64_t ScratchFloats() const {
     return is.channels * is.Row() + is.keys * is.Wide(is.values) +
-           is.kBlock * (is.channels + is.Row() + 1);
+           is.kBlock * (is.Wide(is.channels) + is.Row() + 1);
   }
 };
 
@@ -47,7 +46,7 @@ struct AttentionBackward {
     const int64_t channels = is.Wide(is.channels), values = is.Wide(is.values);
     return (is.channels + is.values) * is.Row() + is.keys * channels +
            is.High(is.keys) * (channels + values) +
-           is.kBlock * (channels + values + 2 * is.Row() + 1);
+           is.kBlock * (channels + values + 2 * is.Row() + 3);
   }
 };
 

@@ -11,16 +11,22 @@ namespace plait::PLAIT_LEVEL {
 
 #if defined(__AVX512F__)
 constexpr int kWidth = 16;
+#define PLAIT_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #elif defined(__AVX2__)
 constexpr int kWidth = 8;
+#define PLAIT_LANES 0, 1, 2, 3, 4, 5, 6, 7
 #else
 constexpr int kWidth = 4;
+#define PLAIT_LANES 0, 1, 2, 3
 #endif
 
 // Arithmetic and comparisons are those of GCC's vector extension; a comparison gives Ints, and
 // `condition ? a : b` chooses lane by lane.
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+
+constexpr Ints kLanes = {PLAIT_LANES};
+#undef PLAIT_LANES
 
 // The same at any address, also that of an array of floats.
 typedef float Unaligned __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
@@ -76,6 +82,13 @@ inline Floats Exp(Floats x) {
   return (e.rest + 1.0f) * PowerOfTwo(half) * PowerOfTwo(e.n - half);
 }
 
+// e^x of what is not positive, in fewer steps; 0 below -87.
+inline Floats ExpOfNegative(Floats x) {
+  const Exponential e = Split(x);
+  const Ints bits = reinterpret_cast<Ints>(e.rest + 1.0f) + (e.n << 23);
+  return x < -87.0f ? Floats{} : reinterpret_cast<Floats>(bits);
+}
+
 inline Floats Sigmoid(Floats x) {
   const Exponential e = Split(Clamp(-x, -87.0f, 88.7f));
   return 1.0f / ((e.rest + 1.0f) * PowerOfTwo(e.n) + 1.0f);
@@ -87,6 +100,33 @@ inline Floats Tanh(Floats x) {
   const Floats scale = PowerOfTwo(e.n);
   const Floats less_one = e.rest * scale + (scale - 1.0f);
   return less_one / (less_one + 2.0f);
+}
+
+// What `join` makes of all lanes: of halves, of their halves, and so on.
+template <int step = kWidth / 2, typename Join>
+inline float Fold(Floats x, Join join) {
+  if constexpr (step == 0)
+    return x[0];
+  else
+    return Fold<step / 2>(join(x, __builtin_shuffle(x, kLanes ^ step)), join);
+}
+
+// Rows become columns: squares of `step` lanes change places, then those twice as large.
+template <int step = 1>
+inline void Transpose(Floats (&rows)[kWidth]) {
+  if constexpr (step < kWidth) {
+    const Ints second = (kLanes & step) == step;
+    const Ints upper = second ? kLanes + (kWidth - step) : kLanes;
+    const Ints lower = second ? kLanes + kWidth : kLanes + step;
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i)
+      if (!(i & step)) {
+        const Floats a = rows[i], b = rows[i + step];
+        rows[i] = __builtin_shuffle(a, b, upper);  // lanes from kWidth on are those of b
+        rows[i + step] = __builtin_shuffle(a, b, lower);
+      }
+    Transpose<step * 2>(rows);
+  }
 }
 
 }  // namespace plait::PLAIT_LEVEL

@@ -47,7 +47,12 @@ def attention(
     kind = Kind(1.0 / math.sqrt(query.shape[-1]))
     if mask is None:
         mask = jnp.zeros((0, 0, 0, 0), bool)
-    if is_native("attention", query, key, value) and pays(query.shape, key.shape):
+    # Of arrays on several devices XLA would gather all for a native kernel.
+    if (
+        jax.device_count() == 1
+        and is_native("attention", query, key, value)
+        and pays(query.shape, key.shape)
+    ):
         if mask.size:
             mask = jnp.broadcast_to(mask, (*mask.shape[:3], key.shape[1]))
         return _attention(kind, query, key, value, mask)[0]

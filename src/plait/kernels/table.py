@@ -84,7 +84,7 @@ TABLE = (
         "cpu",
         "float32",
         "MultiHeadAttention over one axis, also masked, without dropout in training and weights "
-        "returned; at least 4 heads in the batch, 4 queries and 4 keys",
+        "returned, on one device; at least 4 heads in the batch, 4 queries and 4 keys",
         "plait-onednn",
     ),
     Row("GRU", "cpu", "float32", "as for LSTM, and reset_after", "plait-onednn"),

@@ -117,7 +117,7 @@ void RunAttention(const AttentionForward& call) {
         if (is.mask) {
           x = Seen(is.mask + (begin + i) * is.mask_row + j, is.keys - j) ? x : All(kHidden);
         }
-        if (is.keys - j < kWidth) x = kLanes < static_cast<int32_t>(is.keys - j) ? x : All(-__builtin_inff());
+        if (is.keys - j < kWidth) x = Before(is.keys - j) ? x : All(-__builtin_inff());
         Store(scores + j, x);
         largest = Larger(x, largest);
       }

@@ -3,6 +3,8 @@
 // NaN and infinities pass through; errors are a few units in the last place.
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstdint>
 
 #include "levels.h"
@@ -35,17 +37,32 @@ inline Floats Load(const float* from) { return *reinterpret_cast<const Unaligned
 inline void Store(float* to, Floats values) { *reinterpret_cast<Unaligned*>(to) = values; }
 inline Floats All(float value) { return value - Floats{}; }
 
+// All bits of the lanes before `count`.
+inline Ints Before(int64_t count) { return kLanes < static_cast<int32_t>(count); }
+
 // The first `count` floats, at most kWidth; the rest is 0, and is not read or written.
 inline Floats Load(const float* from, int64_t count) {
   if (count >= kWidth) return Load(from);
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps((1 << count) - 1, from);
+#elif defined(__AVX2__)
+  return _mm256_maskload_ps(from, reinterpret_cast<__m256i>(Before(count)));
+#else
   Floats values{};
   for (int64_t i = 0; i < count; ++i) values[i] = from[i];
   return values;
+#endif
 }
 
 inline void Store(float* to, Floats values, int64_t count) {
   if (count >= kWidth) return Store(to, values);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, (1 << count) - 1, values);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(Before(count)), values);
+#else
   for (int64_t i = 0; i < count; ++i) to[i] = values[i];
+#endif
 }
 
 // Comparisons with NaN are false, so that NaN is not clamped away.

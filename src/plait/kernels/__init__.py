@@ -10,6 +10,7 @@ from plait.kernels.attention import attention, attention_weights, weighted
 from plait.kernels.block import Moments, conv_block
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
 from plait.kernels.gru import gru
+from plait.kernels.layer_norm import layer_norm
 from plait.kernels.loops import loops_well
 from plait.kernels.lstm import lstm
 from plait.kernels.native import native
@@ -32,6 +33,7 @@ __all__ = [
     "conv_transpose",
     "depthwise_conv",
     "gru",
+    "layer_norm",
     "loops_well",
     "lstm",
     "max_pool",

@@ -21,6 +21,8 @@ _HANDLERS = (
     "plait_onednn_convolution",
     "plait_onednn_max_pool",
     "plait_onednn_linear_pool",
+    "plait_onednn_normalization",
+    "plait_onednn_normalization_backward",
     "plait_onednn_recurrence",
     "plait_onednn_recurrence_backward",
 )

@@ -80,6 +80,13 @@ TABLE = (
         "plait-onednn",
     ),
     Row(
+        "layer normalization",
+        "cpu",
+        "float32",
+        "over the last axis, of at least 16 features, on one device",
+        "plait-onednn",
+    ),
+    Row(
         "attention",
         "cpu",
         "float32",

@@ -7,32 +7,21 @@
 
 #include <algorithm>
 
-#include "runtime.h"
+#include "operands.h"
 
 namespace plait {
 namespace {
 
-using Array = ffi::Buffer<ffi::F32>;
 using Flags = ffi::Buffer<ffi::PRED>;
-using Result = ffi::Result<Array>;
-using Shape = std::vector<int64_t>;
-
-template <typename Any>
-auto* Data(Any& array, const Shape& shape, const char* name) {
-  const auto have = array.dimensions();
-  if (!std::equal(have.begin(), have.end(), shape.begin(), shape.end()))
-    throw Refused(std::string("attention: the shape of ") + name + " does not fit.");
-  return array.typed_data();
-}
 
 // All heads: what each is, and where the mask of an example and of a head is.
 struct Heads {
   Attention first;
   int64_t batch, heads, mask_example, mask_head;
 
-  Shape Queries(int64_t width) const { return {batch, first.queries, heads, width}; }
-  Shape Keys(int64_t width) const { return {batch, first.keys, heads, width}; }
-  Shape Moments() const { return {batch, heads, first.queries, 2}; }
+  Dims Queries(int64_t width) const { return {batch, first.queries, heads, width}; }
+  Dims Keys(int64_t width) const { return {batch, first.keys, heads, width}; }
+  Dims Moments() const { return {batch, heads, first.queries, 2}; }
 
   int64_t Example(int64_t part) const { return part / heads; }
   int64_t Head(int64_t part) const { return part % heads; }
@@ -57,13 +46,13 @@ struct Heads {
 Heads Read(Array& q, Array& k, Array& v, Flags& mask, float scale) {
   const auto of_q = q.dimensions(), of_v = v.dimensions(), of_mask = mask.dimensions();
   if (of_q.size() != 4 || of_v.size() != 4 || of_mask.size() != 4)
-    throw Refused("attention: arrays have four axes.");
+    throw Refused("arrays have four axes.");
   Heads all{};
   Attention& is = all.first;
   all.batch = of_q[0], all.heads = of_q[2];
   is.queries = of_q[1], is.keys = of_v[1], is.channels = of_q[3], is.values = of_v[3];
   if (std::min({is.queries, is.keys, is.channels, is.values}) < 1)
-    throw Refused("attention: an axis is empty.");
+    throw Refused("an axis is empty.");
   is.q = q.typed_data();
   is.k = Data(k, all.Keys(is.channels), "the keys");
   is.v = Data(v, all.Keys(is.values), "the values");
@@ -71,15 +60,15 @@ Heads Read(Array& q, Array& k, Array& v, Flags& mask, float scale) {
   is.v_row = is.o_row = all.heads * is.values;
   is.scale = scale;
   if (mask.element_count() != 0) {
-    const Shape most{all.batch, all.heads, is.queries};
+    const Dims most{all.batch, all.heads, is.queries};
     int64_t step = is.keys, steps[3];
     for (int axis = 2; axis >= 0; --axis) {
       if (of_mask[axis] != 1 && of_mask[axis] != most[axis])
-        throw Refused("attention: the mask does not fit.");
+        throw Refused("the mask does not fit.");
       steps[axis] = of_mask[axis] == 1 ? 0 : step;
       step *= of_mask[axis];
     }
-    if (of_mask[3] != is.keys) throw Refused("attention: the mask does not fit.");
+    if (of_mask[3] != is.keys) throw Refused("the mask does not fit.");
     is.mask = reinterpret_cast<const uint8_t*>(mask.typed_data());
     all.mask_example = steps[0], all.mask_head = steps[1], is.mask_row = steps[2];
   }
@@ -93,7 +82,7 @@ float* ScratchOf(const Call& call) {
 
 ffi::Error Forward(ffi::ThreadPool pool, Array q, Array k, Array v, Flags mask, Result output,
                    Result moments, float scale) {
-  return Guarded([&] {
+  return Guarded("attention", [&] {
     const Heads all = Read(q, k, v, mask, scale);
     float* to = Data(*output, all.Queries(all.first.values), "the output");
     float* kept =
@@ -113,7 +102,7 @@ ffi::Error Forward(ffi::ThreadPool pool, Array q, Array k, Array v, Flags mask, 
 ffi::Error Backward(ffi::ThreadPool pool, Array q, Array k, Array v, Flags mask, Array output,
                     Array moments, Array by_output, Result by_q, Result by_k, Result by_v,
                     float scale) {
-  return Guarded([&] {
+  return Guarded("attention", [&] {
     const Heads all = Read(q, k, v, mask, scale);
     const int64_t channels = all.first.channels, values = all.first.values;
     const float* from = Data(output, all.Queries(values), "the output");
@@ -138,34 +127,15 @@ ffi::Error Backward(ffi::ThreadPool pool, Array q, Array k, Array v, Flags mask,
   });
 }
 
-auto Operands() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<Array>()
-      .Arg<Array>()
-      .Arg<Array>()
-      .Arg<Flags>();
-}
-
 }  // namespace
 }  // namespace plait
 
 #pragma GCC visibility push(default)
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_attention, plait::Forward,
-                              plait::Operands()
-                                  .Ret<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Attr<float>("scale"));
+                              plait::Binding(plait::Forward, "scale"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_attention_backward, plait::Backward,
-                              plait::Operands()
-                                  .Arg<plait::Array>()
-                                  .Arg<plait::Array>()
-                                  .Arg<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Attr<float>("scale"));
+                              plait::Binding(plait::Backward, "scale"));
 
 #pragma GCC visibility pop

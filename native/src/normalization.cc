@@ -7,28 +7,10 @@
 
 #include <algorithm>
 
-#include "runtime.h"
+#include "operands.h"
 
 namespace plait {
 namespace {
-
-using Array = ffi::Buffer<ffi::F32>;
-using Result = ffi::Result<Array>;
-using Shape = std::vector<int64_t>;
-
-float* Optional(Array& array, const Shape& shape, const char* name) {
-  if (array.element_count() == 0) return nullptr;
-  const auto have = array.dimensions();
-  if (!std::equal(have.begin(), have.end(), shape.begin(), shape.end()))
-    throw Refused(std::string("normalization: the shape of ") + name + " does not fit.");
-  return array.typed_data();
-}
-
-float* Data(Array& array, const Shape& shape, const char* name) {
-  float* data = Optional(array, shape, name);
-  if (data == nullptr) throw Refused(std::string("normalization: ") + name + " is missing.");
-  return data;
-}
 
 // About as many numbers in each part as there are in a core's cache.
 int64_t RowsOfPart(int64_t features) { return std::max<int64_t>((1 << 15) / features, 1); }
@@ -38,16 +20,15 @@ int64_t Parts(int64_t rows, int64_t features) {
   return (rows + each - 1) / each;
 }
 
-Shape TwoAxes(Array& x) {
-  const auto sizes = x.dimensions();
-  if (sizes.size() != 2) throw Refused("normalization: inputs have two axes.");
-  return {sizes[0], sizes[1]};
+Dims TwoAxes(Array& x) {
+  if (x.dimensions().size() != 2) throw Refused("inputs have two axes.");
+  return DimsOf(x);
 }
 
 ffi::Error Forward(ffi::ThreadPool pool, Array x, Array scale, Array shift, Result y,
                    Result moments, float epsilon) {
-  return Guarded([&] {
-    const Shape sizes = TwoAxes(x);
+  return Guarded("normalization", [&] {
+    const Dims sizes = TwoAxes(x);
     const int64_t rows = sizes[0], features = sizes[1];
     Normalization all{};
     all.features = features, all.epsilon = epsilon;
@@ -70,8 +51,8 @@ ffi::Error Forward(ffi::ThreadPool pool, Array x, Array scale, Array shift, Resu
 
 ffi::Error Backward(ffi::ThreadPool pool, Array x, Array scale, Array, Array moments,
                     Array by_y, Result by_x, Result by_scale, Result by_shift, float) {
-  return Guarded([&] {
-    const Shape sizes = TwoAxes(x);
+  return Guarded("normalization", [&] {
+    const Dims sizes = TwoAxes(x);
     const int64_t rows = sizes[0], features = sizes[1];
     NormalizationBackward all{};
     all.features = features;
@@ -108,28 +89,15 @@ ffi::Error Backward(ffi::ThreadPool pool, Array x, Array scale, Array, Array mom
   });
 }
 
-auto Operands() {
-  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Array>().Arg<Array>().Arg<Array>();
-}
-
 }  // namespace
 }  // namespace plait
 
 #pragma GCC visibility push(default)
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_normalization, plait::Forward,
-                              plait::Operands()
-                                  .Ret<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Attr<float>("epsilon"));
+                              plait::Binding(plait::Forward, "epsilon"));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_normalization_backward, plait::Backward,
-                              plait::Operands()
-                                  .Arg<plait::Array>()
-                                  .Arg<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Ret<plait::Array>()
-                                  .Attr<float>("epsilon"));
+                              plait::Binding(plait::Backward, "epsilon"));
 
 #pragma GCC visibility pop

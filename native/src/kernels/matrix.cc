@@ -12,27 +12,6 @@ static_assert(kPanel <= Product::kPanel);
 int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t Quotient(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Of two vectors, swaps the runs of kRun lanes that stand across from one another.
-template <int kRun>
-inline void Exchange(Floats& a, Floats& b) {
-  Ints low, high;
-  for (int lane = 0; lane < kWidth; ++lane) {
-    low[lane] = lane & kRun ? kWidth + (lane ^ kRun) : lane;
-    high[lane] = lane & kRun ? kWidth + lane : (lane | kRun);
-  }
-  const Floats first = __builtin_shuffle(a, b, low);
-  b = __builtin_shuffle(a, b, high);
-  a = first;
-}
-
-template <int kRun = kWidth / 2>
-inline void Transpose(Floats (&rows)[kWidth]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < kWidth; ++i)
-    if (!(i & kRun)) Exchange<kRun>(rows[i], rows[i | kRun]);
-  if constexpr (kRun > 1) Transpose<kRun / 2>(rows);
-}
-
 // Packs `inner` rows of a panel of b, of which `columns` are there.
 void Pack(const Product& p, const float* b, int64_t inner, int64_t columns, float* to) {
   if (p.b_column == 1) {

@@ -9,21 +9,21 @@ namespace plait::PLAIT_LEVEL {
 constexpr int kColumns = 4;
 constexpr int kRows = kWidth == 16 ? 6 : 3;
 
-// Adds a @ b to a tile. a[row][k] is at row * a_row + k * a_step, b[k] has kColumns vectors at
+// Adds a @ b to a tile. a[row][k] is at row * a_row + k * a_step, b[k] has the tile's vectors at
 // k * b_step. The vectors in column `without` are left as they are.
-template <int rows, int without = -1>
-inline void AddProduct(Floats (&tile)[rows][kColumns], const float* a, int64_t a_row,
+template <int rows, int without = -1, int columns>
+inline void AddProduct(Floats (&tile)[rows][columns], const float* a, int64_t a_row,
                        int64_t a_step, const float* b, int64_t b_step, int64_t count) {
   for (int64_t k = 0; k < count; ++k, a += a_step, b += b_step) {
-    Floats columns[kColumns];
+    Floats row[columns];
 #pragma GCC unroll 8
-    for (int j = 0; j < kColumns; ++j) columns[j] = Load(b + j * kWidth);
-#pragma GCC unroll 8
+    for (int j = 0; j < columns; ++j) row[j] = Load(b + j * kWidth);
+#pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const Floats factor = All(a[i * a_row]);
 #pragma GCC unroll 8
-      for (int j = 0; j < kColumns; ++j)
-        if (j != without) tile[i][j] += factor * columns[j];
+      for (int j = 0; j < columns; ++j)
+        if (j != without) tile[i][j] += factor * row[j];
     }
   }
 }

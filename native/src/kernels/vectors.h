@@ -3,6 +3,8 @@
 // NaN and infinities pass through; errors are a few units in the last place.
 #pragma once
 
+#include <immintrin.h>
+
 #include <cstdint>
 
 #include "levels.h"
@@ -11,16 +13,22 @@ namespace plait::PLAIT_LEVEL {
 
 #if defined(__AVX512F__)
 constexpr int kWidth = 16;
+#define PLAIT_LANES 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #elif defined(__AVX2__)
 constexpr int kWidth = 8;
+#define PLAIT_LANES 0, 1, 2, 3, 4, 5, 6, 7
 #else
 constexpr int kWidth = 4;
+#define PLAIT_LANES 0, 1, 2, 3
 #endif
 
 // Arithmetic and comparisons are those of GCC's vector extension; a comparison gives Ints, and
 // `condition ? a : b` chooses lane by lane.
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+
+constexpr Ints kLanes = {PLAIT_LANES};
+#undef PLAIT_LANES
 
 // The same at any address, also that of an array of floats.
 typedef float Unaligned __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
@@ -29,17 +37,36 @@ inline Floats Load(const float* from) { return *reinterpret_cast<const Unaligned
 inline void Store(float* to, Floats values) { *reinterpret_cast<Unaligned*>(to) = values; }
 inline Floats All(float value) { return value - Floats{}; }
 
-// The first `count` floats, at most kWidth; the rest is 0, and is not read or written.
+// All bits of the lanes before `count`.
+inline Ints Before(int64_t count) { return kLanes < static_cast<int32_t>(count); }
+
+#if defined(__AVX512F__)
+inline __mmask16 BitsBefore(int64_t count) { return count > 0 ? (1 << count) - 1 : 0; }
+#endif
+
+// The first `count` floats, none to kWidth; the rest is 0, and is not read or written.
 inline Floats Load(const float* from, int64_t count) {
   if (count >= kWidth) return Load(from);
+#if defined(__AVX512F__)
+  return _mm512_maskz_loadu_ps(BitsBefore(count), from);
+#elif defined(__AVX2__)
+  return _mm256_maskload_ps(from, reinterpret_cast<__m256i>(Before(count)));
+#else
   Floats values{};
   for (int64_t i = 0; i < count; ++i) values[i] = from[i];
   return values;
+#endif
 }
 
 inline void Store(float* to, Floats values, int64_t count) {
   if (count >= kWidth) return Store(to, values);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(to, BitsBefore(count), values);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(to, reinterpret_cast<__m256i>(Before(count)), values);
+#else
   for (int64_t i = 0; i < count; ++i) to[i] = values[i];
+#endif
 }
 
 // Comparisons with NaN are false, so that NaN is not clamped away.
@@ -76,6 +103,13 @@ inline Floats Exp(Floats x) {
   return (e.rest + 1.0f) * PowerOfTwo(half) * PowerOfTwo(e.n - half);
 }
 
+// e^x of what is not positive, in fewer steps; 0 below -87.
+inline Floats ExpOfNegative(Floats x) {
+  const Exponential e = Split(x);
+  const Ints bits = reinterpret_cast<Ints>(e.rest + 1.0f) + (e.n << 23);
+  return x < -87.0f ? Floats{} : reinterpret_cast<Floats>(bits);
+}
+
 inline Floats Sigmoid(Floats x) {
   const Exponential e = Split(Clamp(-x, -87.0f, 88.7f));
   return 1.0f / ((e.rest + 1.0f) * PowerOfTwo(e.n) + 1.0f);
@@ -87,6 +121,33 @@ inline Floats Tanh(Floats x) {
   const Floats scale = PowerOfTwo(e.n);
   const Floats less_one = e.rest * scale + (scale - 1.0f);
   return less_one / (less_one + 2.0f);
+}
+
+// What `join` makes of all lanes: of halves, of their halves, and so on.
+template <int step = kWidth / 2, typename Join>
+inline float Fold(Floats x, Join join) {
+  if constexpr (step == 0)
+    return x[0];
+  else
+    return Fold<step / 2>(join(x, __builtin_shuffle(x, kLanes ^ step)), join);
+}
+
+// Rows become columns: squares of `step` lanes change places, then those twice as large.
+template <int step = 1>
+inline void Transpose(Floats (&rows)[kWidth]) {
+  if constexpr (step < kWidth) {
+    const Ints second = (kLanes & step) == step;
+    const Ints upper = second ? kLanes + (kWidth - step) : kLanes;
+    const Ints lower = second ? kLanes + kWidth : kLanes + step;
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i)
+      if (!(i & step)) {
+        const Floats a = rows[i], b = rows[i + step];
+        rows[i] = __builtin_shuffle(a, b, upper);  // lanes from kWidth on are those of b
+        rows[i + step] = __builtin_shuffle(a, b, lower);
+      }
+    Transpose<step * 2>(rows);
+  }
 }
 
 }  // namespace plait::PLAIT_LEVEL

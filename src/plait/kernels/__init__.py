@@ -1,4 +1,4 @@
-"""Products, convolutions, poolings and recurrences: where layers and ops get them from.
+"""Products, attention, convolutions, poolings and recurrences: where layers and ops get them from.
 
 `TABLE` says which run natively, on oneDNN through plait-onednn, and `choose`, `using` and the
 environment variable ``PLAIT_KERNELS=xla`` switch that off.
@@ -6,9 +6,11 @@ environment variable ``PLAIT_KERNELS=xla`` switch that off.
 
 from plait.kernels.adam import adam
 from plait.kernels.affine import affine, spread
+from plait.kernels.attention import attention, attention_weights, weighted
 from plait.kernels.block import Moments, conv_block
 from plait.kernels.convolution import conv, conv_transpose, depthwise_conv, transposed_sizes
 from plait.kernels.gru import gru
+from plait.kernels.layer_norm import layer_norm
 from plait.kernels.loops import loops_well
 from plait.kernels.lstm import lstm
 from plait.kernels.native import native
@@ -21,6 +23,8 @@ __all__ = [
     "Moments",
     "adam",
     "affine",
+    "attention",
+    "attention_weights",
     "average_pool",
     "choose",
     "chosen",
@@ -29,6 +33,7 @@ __all__ = [
     "conv_transpose",
     "depthwise_conv",
     "gru",
+    "layer_norm",
     "loops_well",
     "lstm",
     "max_pool",
@@ -37,4 +42,5 @@ __all__ = [
     "spread",
     "transposed_sizes",
     "using",
+    "weighted",
 ]

@@ -14,6 +14,8 @@ import jax
 INSTALL = "pip install ./native   (in a clone of plait; needs g++)"
 _HANDLERS = (
     "plait_onednn_adam",
+    "plait_onednn_attention",
+    "plait_onednn_attention_backward",
     "plait_onednn_block",
     "plait_onednn_block_backward",
     "plait_onednn_convolution",
@@ -21,6 +23,8 @@ _HANDLERS = (
     "plait_onednn_dense_backward",
     "plait_onednn_max_pool",
     "plait_onednn_linear_pool",
+    "plait_onednn_normalization",
+    "plait_onednn_normalization_backward",
     "plait_onednn_recurrence",
     "plait_onednn_recurrence_backward",
 )

@@ -86,6 +86,21 @@ TABLE = (
         "Adam and AdamW without amsgrad, on one device, none of the variables empty",
         "plait-onednn",
     ),
+    Row(
+        "layer normalization",
+        "cpu",
+        "float32",
+        "over the last axis, of at least 16 features, on one device",
+        "plait-onednn",
+    ),
+    Row(
+        "attention",
+        "cpu",
+        "float32",
+        "MultiHeadAttention over one axis, also masked, without dropout in training and weights "
+        "returned, on one device; at least 4 heads in the batch, 4 queries and 4 keys",
+        "plait-onednn",
+    ),
     Row("GRU", "cpu", "float32", "as for LSTM, and reset_after", "plait-onednn"),
 )
 

@@ -17,6 +17,7 @@ from plait.core.layer import Layer
 from plait.core.spec import TensorSpec, shape_of
 from plait.errors import ConfigError, ShapeError
 from plait.graph.tensor import Shape
+from plait.kernels import attention, attention_weights, weighted
 from plait.layers.arguments import whole_number
 from plait.layers.attention import causal_mask
 from plait.layers.dense import EinsumDense
@@ -227,18 +228,21 @@ class MultiHeadAttention(Layer):
             use_causal_mask,
         )  # fmt: skip
         queries, keys = self.query_dense(query), self.key_dense(key)
+        values = self.value_dense(value)
+        drops = training and self.dropout > 0
         # Keras averages all values where a query sees none, except where it has the weights at
         # hand: there the output is 0.
         sees_none_gets_zero = self.dropout > 0 or return_attention_scores or query.ndim != 3
-        weights = self._weights(queries, keys, mask, sees_none_gets_zero)
-        kept = weights
-        if training and self.dropout > 0:
-            kept = random.dropout(weights, self.dropout, seed=self.seed)
-        values = self.value_dense(value)
-        if values.ndim == 4:
-            outputs = jnp.swapaxes(kept @ jnp.swapaxes(values, 1, 2), 1, 2)
+        weights = None
+        if query.ndim == 3 and not drops and not return_attention_scores:
+            outputs = attention(queries, keys, values, mask)
+            if mask is not None and sees_none_gets_zero:
+                sees = jnp.any(mask, axis=-1, keepdims=True)
+                outputs = jnp.where(jnp.swapaxes(sees, 1, 2), outputs, 0)
         else:
-            outputs = jnp.einsum(self._combine_equation, kept, values)
+            weights = self._weights(queries, keys, mask, sees_none_gets_zero)
+            kept = random.dropout(weights, self.dropout, seed=self.seed) if drops else weights
+            outputs = self._outputs(kept, values)
         if self.use_gate:
             outputs = outputs * self.gate_dense(query)
         outputs = self.output_dense(outputs)
@@ -247,21 +251,22 @@ class MultiHeadAttention(Layer):
     def _weights(
         self, query: jax.Array, key: jax.Array, mask: Any, zero_where_hidden: bool
     ) -> jax.Array:
-        query = query * (1.0 / math.sqrt(self.key_dim))
-        precise = jnp.promote_types(query.dtype, jnp.float32)
         if query.ndim == 4:
-            # As products of matrices, XLA on CPU computes this faster than as the einsum.
-            query, key = jnp.swapaxes(query, 1, 2), jnp.transpose(key, (0, 2, 3, 1))
-            scores = jnp.matmul(query, key, preferred_element_type=precise)
+            weights = attention_weights(query, key, mask)
         else:
+            query = query * (1.0 / math.sqrt(self.key_dim))
+            precise = jnp.promote_types(query.dtype, jnp.float32)
             scores = jnp.einsum(self._score_equation, query, key, preferred_element_type=precise)
-        attended = len(self._axes(query.ndim - 1))
-        if mask is not None:
-            scores = jnp.where(mask, scores, -1e9)
-        weights = jax.nn.softmax(scores, axis=tuple(range(-attended, 0)))
-        if mask is not None and zero_where_hidden:
-            weights = jnp.where(mask, weights, 0)
-        return weights.astype(query.dtype)
+            if mask is not None:
+                scores = jnp.where(mask, scores, -1e9)
+            axes = tuple(range(-len(self._axes(query.ndim - 1)), 0))
+            weights = jax.nn.softmax(scores, axis=axes).astype(query.dtype)
+        return jnp.where(mask, weights, 0) if mask is not None and zero_where_hidden else weights
+
+    def _outputs(self, weights: jax.Array, value: jax.Array) -> jax.Array:
+        if value.ndim == 4:
+            return weighted(weights, value)
+        return jnp.einsum(self._combine_equation, weights, value)
 
     def _mask(
         self,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from plait.core.spec import InputSpec
 from plait.errors import ConfigError, ShapeError
 from plait.graph.tensor import Shape
-from plait.kernels import spread
+from plait.kernels import layer_norm, spread
 from plait.layers.moments import average, moments
 from plait.layers.normalizer import (
     AffineNormalizer,
@@ -94,6 +94,11 @@ class LayerNormalization(AffineNormalizer):
         """Normalize each example."""
         x = at_least_float32(inputs)
         axes = axes_within(self.axis, x.ndim)
+        if tuple(axes) == (x.ndim - 1,):
+            scale, shift = (None if v is None else v.value for v in (self.gamma, self.beta))
+            outputs = layer_norm(x, scale, shift, self.epsilon)
+            if outputs is not None:
+                return outputs.astype(self.compute_dtype)
         mean, variance = moments(x, functools.partial(average, axes=axes))
         inverse = jax.lax.rsqrt(variance + self.epsilon)
         return self._affine(x * inverse - mean * inverse, axes).astype(self.compute_dtype)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import normal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,10 +26,6 @@ def at_every_size():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "pays", lambda *shapes: True)
         yield
-
-
-def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), "float32")
 
 
 def arguments(batch, heads, queries, keys, channels, values):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import normal, on_xla
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,17 +13,8 @@ from plait import kernels
 pytestmark = pytest.mark.usefixtures("native_kernels")
 
 
-def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), "float32")
-
-
 def is_native(*operands):
     return "plait_dense" in str(jax.make_jaxpr(lambda *a: kernels.affine(*a))(*operands))
-
-
-def on_xla(function, *operands):
-    with kernels.using("xla"):
-        return jax.jit(lambda *a: function(*a))(*operands)
 
 
 def check_close(found, expected, relative=1e-5):
@@ -67,6 +59,9 @@ def test_values_and_gradients_are_those_of_xla(rows, features, units, has_bias):
         (20, 9000, 40),  # the output adds up parts
         (300, 2000, 33),
         (16, 32, 32),
+        (64, 128, 10),
+        (33, 8, 70),
+        (16, 9, 11),
     ],
 )
 def test_shares_of_many_shapes(rows, features, units):
@@ -129,8 +124,13 @@ def test_small_products_and_other_types_go_to_xla():
     x, kernel = normal(0, 32, 40), normal(1, 40, 50)
     assert is_native(x, kernel)
     assert not is_native(x[:15], kernel)
-    assert not is_native(x, kernel[:, :31])
-    assert not is_native(x[:, :31], kernel[:31])
+    assert is_native(x, kernel[:, :8])
+    assert not is_native(x, kernel[:, :7])
+    assert not is_native(x[:, :7], kernel[:7])
+    many = jnp.concatenate([x, x, x])
+    assert is_native(many, kernel[:, :32])
+    assert not is_native(many, kernel[:, :31])
+    assert not is_native(many[:, :31], kernel[:31])
     assert not is_native(x.astype("bfloat16"), kernel.astype("bfloat16"))
     with kernels.using("xla"):
         assert not is_native(x, kernel)

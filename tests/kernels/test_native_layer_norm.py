@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import normal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +12,6 @@ from plait import kernels, layers
 
 pytestmark = pytest.mark.usefixtures("native_kernels")
 EPSILON = 1e-3
-
-
-def normal(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), "float32")
 
 
 def native(x, scale, shift):

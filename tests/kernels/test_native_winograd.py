@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from both import normal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,10 +14,6 @@ from plait.kernels.trilinear import INPUT, KERNEL, OUTPUT
 pytestmark = pytest.mark.usefixtures("native_kernels")
 
 
-def normal(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
 class Case:
     """One convolution, and arrays of the shapes of input, kernel and output."""
 
@@ -24,11 +21,8 @@ class Case:
         self.geometry = trilinear.Geometry((1, 1), (1, 1), before, after, 1)
         to = tuple(s + b + a - 2 for s, b, a in zip(sizes, before, after, strict=True))
         self.sizes = [sizes, (3, 3), to]
-        self.arrays = [
-            normal(0, batch, *sizes, channels),
-            normal(1, 3, 3, channels, filters),
-            normal(2, batch, *to, filters),
-        ]
+        shapes = (batch, *sizes, channels), (3, 3, channels, filters), (batch, *to, filters)
+        self.arrays = [np.array(normal(seed, *shape)) for seed, shape in enumerate(shapes)]
 
     def is_winograd(self, role):
         shapes = [array.shape for array in self.arrays]

@@ -59,10 +59,10 @@ def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array 
 
 
 def pays(rows: int, width: int) -> bool:
-    """Return whether the native kernels are faster than XLA, by rows and the lesser side of the kernel.
+    """Return whether the native kernels are faster than XLA, by rows and the lesser of both widths.
 
-    A tile is 64 wide; of a narrower kernel, as that of few classes, the rest is in vain, which is
-    less than XLA's calls cost while there are few rows (measured over 1 to 4096 rows, 1 to 2048
-    features and units).
+    A tile is 64 wide. Of a narrower kernel, as that of few classes, the rest is computed in vain,
+    which takes less than XLA's calls while there are few rows (measured over 1 to 4096 rows, 1 to
+    2048 features and units).
     """
     return rows >= 16 and (width >= 32 or (width >= 8 and rows <= 64))

@@ -47,6 +47,35 @@ struct Coming {
   }
 };
 
+// The panel of b from `column` on, in `inner` rows from the first.
+inline Coming PanelOf(const Product& p, int64_t first, int64_t inner, int64_t column) {
+  const int64_t columns = Least(kPanel, p.columns - column);
+  const float* at = p.b + first * p.b_row + column * p.b_column;
+  if (p.b_row == 1) return {at, columns, inner, p.b_column, 0};
+  return {at, inner, columns, p.b_row, 0};
+}
+
+// Some rows of a, in some columns.
+struct Chunk {
+  const float* at;
+  int64_t rows, inner, row_step, column_step;
+};
+
+// Rows that are far apart would compete for few places of the cache; the copy has them side by side.
+inline Chunk Copied(Chunk chunk, float* copy) {
+  const bool across = chunk.row_step == 1;
+  const int64_t lines = across ? chunk.inner : chunk.rows;
+  const int64_t length = across ? chunk.rows : chunk.inner;
+  const int64_t step = across ? chunk.column_step : chunk.row_step;
+  const int64_t padded = Quotient(length, kWidth) * kWidth;
+  for (int64_t i = 0; i < lines; ++i)
+    for (int64_t j = 0; j < length; j += kWidth)
+      Store(copy + i * padded + j, Load(chunk.at + i * step + j, length - j));
+  chunk.at = copy;
+  (across ? chunk.column_step : chunk.row_step) = padded;
+  return chunk;
+}
+
 template <int rows>
 inline void LoadTile(Floats (&tile)[rows][kColumns], const float* from, int64_t row,
                      int64_t columns) {
@@ -67,75 +96,73 @@ inline void StoreTile(const Floats (&tile)[rows][kColumns], float* to, int64_t r
       Store(to + i * row + j * kWidth, tile[i][j], columns - j * kWidth);
 }
 
+// Adds to the sums of columns; the first block begins them.
+inline void AddSums(const float* b, int64_t b_row, int64_t inner, float* sums, int64_t columns,
+                    bool begins) {
+  const float one = 1;
+  Floats tile[1][kColumns]{};
+  if (!begins) LoadTile(tile, sums, 0, columns);
+  AddProduct(tile, &one, 0, 0, b, b_row, inner);
+  StoreTile(tile, sums, 0, columns);
+}
+
+// Adds the product of a chunk and a panel to c, which the first block begins with the bias.
+inline void AddPanel(const Chunk& chunk, const float* b, int64_t b_row, const float* bias,
+                     bool begins, float* c, int64_t c_row, int64_t columns, Coming coming) {
+  constexpr int64_t kRun = 16;  // between two fetches
+  ForTiles(chunk.rows, [&](int64_t row, auto height) {
+    Floats tile[decltype(height)::kValue][kColumns]{};
+    if (!begins)
+      LoadTile(tile, c + row * c_row, c_row, columns);
+    else if (bias)
+      LoadTile(tile, bias, 0, columns);
+    const float* a = chunk.at + row * chunk.row_step;
+    for (int64_t k = 0; k < chunk.inner; k += kRun) {
+      coming.Fetch();
+      AddProduct(tile, a + k * chunk.column_step, chunk.row_step, chunk.column_step, b + k * b_row,
+                 b_row, Least(kRun, chunk.inner - k));
+    }
+    StoreTile(tile, c + row * c_row, c_row, columns);
+  });
+}
+
 }  // namespace
 
 void RunProduct(const Product& call) {
-  constexpr int64_t kRun = 16;
   const Product p = call;
-  float* const packed = p.scratch;
-  float* const copy = packed + Product::kInner * kPanel;
-  const bool across = p.a_row == 1, down = p.b_row == 1;
+  float *const packed = p.scratch, *const copy = packed + Product::kInner * kPanel;
   const int64_t panels = Quotient(p.columns, kPanel);
   const int64_t blocks = Quotient(p.inner, Product::kInner);
   for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t first_inner = p.inner * block / blocks;
-    const int64_t inner = p.inner * (block + 1) / blocks - first_inner;
+    const int64_t first = p.inner * block / blocks;
+    const int64_t inner = p.inner * (block + 1) / blocks - first;
     const int64_t width = Quotient(inner, kWidth) * kWidth;
     const int64_t chunks = Quotient(p.rows * width, Product::kChunk);
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const int64_t first_row = p.rows * chunk / chunks;
-      const int64_t rows = p.rows * (chunk + 1) / chunks - first_row;
-      const float* a = p.a + first_row * p.a_row + first_inner * p.a_column;
-      int64_t a_row = p.a_row, a_column = p.a_column;
-      if (panels >= 4) {  // rows that are far apart would compete for few places of the cache
-        const int64_t lines = across ? inner : rows, length = across ? rows : inner;
-        const int64_t step = across ? a_column : a_row;
-        const int64_t padded = Quotient(length, kWidth) * kWidth;
-        for (int64_t i = 0; i < lines; ++i)
-          for (int64_t j = 0; j < length; j += kWidth)
-            Store(copy + i * padded + j, Load(a + i * step + j, length - j));
-        a = copy;
-        (across ? a_column : a_row) = padded;
-      }
+    for (int64_t index = 0; index < chunks; ++index) {
+      const int64_t row = p.rows * index / chunks;
+      Chunk chunk{p.a + row * p.a_row + first * p.a_column,
+                  p.rows * (index + 1) / chunks - row,
+                  inner,
+                  p.a_row,
+                  p.a_column};
+      if (panels >= 4) chunk = Copied(chunk, copy);
       for (int64_t panel = 0; panel < panels; ++panel) {
         const int64_t column = panel * kPanel, columns = Least(kPanel, p.columns - column);
-        const float* b = p.b + first_inner * p.b_row + column * p.b_column;
+        const float* b = p.b + first * p.b_row + column * p.b_column;
         int64_t b_row = p.b_row;
-        if (down || columns < kPanel || b_row != kPanel) {
+        if (b_row != kPanel || columns < kPanel) {
           Pack(p, b, inner, columns, packed);
           b = packed, b_row = kPanel;
         }
         Coming coming{};
-        if (panel + 1 < panels) {
-          const int64_t next = column + kPanel, columns = Least(kPanel, p.columns - next);
-          coming = {p.b + first_inner * p.b_row + next * p.b_column, down ? columns : inner,
-                    down ? inner : columns, down ? p.b_column : p.b_row, 0};
-        } else if (chunk == chunks - 1 && block + 1 < blocks) {
-          const int64_t columns = Least(kPanel, p.columns);
-          coming = {p.b + (first_inner + inner) * p.b_row, down ? columns : inner,
-                    down ? inner : columns, down ? p.b_column : p.b_row, 0};
-        }
-        if (p.sums && chunk == 0) {
-          const float one = 1;
-          Floats tile[1][kColumns]{};
-          if (block > 0) LoadTile(tile, p.sums + column, 0, columns);
-          AddProduct(tile, &one, 0, 0, b, b_row, inner);
-          StoreTile(tile, p.sums + column, 0, columns);
-        }
-        ForTiles(rows, [&](int64_t row, auto height) {
-          Floats tile[decltype(height)::kValue][kColumns]{};
-          float* c = p.c + (first_row + row) * p.c_row + column;
-          if (block > 0)
-            LoadTile(tile, c, p.c_row, columns);
-          else if (p.bias)
-            LoadTile(tile, p.bias + column, 0, columns);
-          for (int64_t k = 0; k < inner; k += kRun) {
-            coming.Fetch();
-            AddProduct(tile, a + row * a_row + k * a_column, a_row, a_column, b + k * b_row, b_row,
-                       Least(kRun, inner - k));
-          }
-          StoreTile(tile, c, p.c_row, columns);
-        });
+        if (panel + 1 < panels)
+          coming = PanelOf(p, first, inner, column + kPanel);
+        else if (index == chunks - 1 && block + 1 < blocks)
+          coming = PanelOf(p, first + inner, inner, 0);
+        if (p.sums && index == 0)
+          AddSums(b, b_row, inner, p.sums + column, columns, block == 0);
+        AddPanel(chunk, b, b_row, p.bias ? p.bias + column : nullptr, block == 0,
+                 p.c + row * p.c_row + column, p.c_row, columns, coming);
       }
     }
   }

@@ -19,4 +19,4 @@ cp "$(find "$("$python" -c 'import sys; print(sys.prefix)')" -name libdnnl.so.3 
 # XLA and Python keep memory until they end, and are not looked at.
 export ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export LD_PRELOAD="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libubsan.so):$(g++ -print-file-name=libstdc++.so)"
-PYTHONPATH=$built:src "$python" -m pytest tests/kernels -p no:cacheprovider
+PYTHONPATH=$built:src "$python" -m pytest tests/kernels -n 2 -p no:cacheprovider

@@ -236,10 +236,10 @@ ffi::Error BlockForward(ffi::ThreadPool pool, Array x, Array kernel, Array scale
 
 ffi::Error BlockBackward(ffi::ThreadPool pool, Array x, Array kernel, Array scale, Array shift,
                          Array residual, Array y, Array mean, Array variance, Array z, Array by_y,
-                         Array by_mean, Array by_variance, Result by_x, Result by_kernel, Result by_scale, Result by_shift,
-                         Result by_residual, bool normalizes, bool relu, float epsilon,
-                         int64_t groups, Numbers strides, Numbers dilation, Numbers before,
-                         Numbers after) {
+                         Array by_mean, Array by_variance, Result by_x, Result by_kernel,
+                         Result by_scale, Result by_shift, Result by_residual, bool normalizes,
+                         bool relu, float epsilon, int64_t groups, Numbers strides,
+                         Numbers dilation, Numbers before, Numbers after) {
   return Guarded("block", [&] {
     const Block b = Read(x, kernel, scale, shift, residual, y, mean, variance, z, normalizes, relu,
                          epsilon, Window(groups, strides, dilation, before, after));

@@ -276,15 +276,8 @@ float* PartedConvolution::KernelOf(int64_t part) const {
 }
 
 void PartedConvolution::End(Team& team) const {
-  if (wanted_ != kKernel || parts_.count == 1) return;
-  const int64_t shares = numbers_ < 1 << 16 ? 1 : team.threads();
-  team.Each(shares, [&](int64_t share) {
-    const int64_t first = numbers_ * share / shares, last = numbers_ * (share + 1) / shares;
-    for (int64_t part = 1; part < parts_.count; ++part) {
-      const float* more = KernelOf(part);
-      for (int64_t i = first; i < last; ++i) kernel_[i] += more[i];
-    }
-  });
+  if (wanted_ == kKernel)
+    team.AddUp(kernel_, numbers_, parts_.count, [&](int64_t part) { return KernelOf(part); });
 }
 
 namespace {
@@ -332,8 +325,8 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(plait_onednn_convolution, plait::Convolve,
                               plait::Binding(plait::Convolve, "wanted", "groups", "strides",
                                              "dilation", "before", "after"));
 
-// Writes the name of what computes it, "winograd" or oneDNN's, or nothing if there is none. `rank` numbers stand in
-// each of strides, dilation, before and after, two more in each shape.
+// Writes the name of what computes it, "winograd" or oneDNN's, or nothing if nothing does. `rank`
+// numbers stand in each of strides, dilation, before and after, two more in each shape.
 extern "C" void plait_onednn_convolution_implementation(
     int64_t wanted, int64_t rank, const int64_t* input, const int64_t* kernel,
     const int64_t* output, const int64_t* strides, const int64_t* dilation, const int64_t* before,

@@ -21,7 +21,8 @@ class PartedProduct {
       count_ = std::min(count_, panels);
     } else if (product.inner >= 2 * std::max(product.rows, product.columns)) {
       axis_ = kInner;
-      count_ = std::min(count_, threads);
+      constexpr int64_t kMost = 1 << 22;  // numbers that are still to be added up
+      count_ = std::min({count_, threads, 1 + kMost / ((product.rows + 1) * product.columns)});
     } else {
       axis_ = kRows;
       count_ = std::min(count_, product.rows);
@@ -57,7 +58,7 @@ class PartedProduct {
       p.inner = p.inner * (part + 1) / count_ - first;
       p.a += first * p.a_column, p.b += first * p.b_row;
       if (part) {
-        p.c = memory_ + (part - 1) * (p.rows + 1) * p.columns;
+        p.c = Own(part);
         if (p.sums) p.sums = p.c + p.rows * p.columns;
         p.bias = nullptr;
       }
@@ -68,19 +69,22 @@ class PartedProduct {
   }
 
   // Adds up what parts of the inner axis gave.
-  void End() const {
+  void End(Team& team) const {
     if (axis_ != kInner) return;
     const int64_t numbers = whole_.rows * whole_.columns;
-    for (int64_t part = 1; part < count_; ++part) {
-      const float* more = memory_ + (part - 1) * (numbers + whole_.columns);
-      for (int64_t i = 0; i < numbers; ++i) whole_.c[i] += more[i];
-      if (whole_.sums)
-        for (int64_t i = 0; i < whole_.columns; ++i) whole_.sums[i] += more[numbers + i];
-    }
+    team.AddUp(whole_.c, numbers, count_, [&](int64_t part) { return Own(part); });
+    if (whole_.sums)
+      team.AddUp(whole_.sums, whole_.columns, count_,
+                 [&](int64_t part) { return Own(part) + numbers; });
   }
 
  private:
   enum Axis { kRows, kColumns, kInner };
+
+  // Where a part but the first has its product, and the sums after it.
+  float* Own(int64_t part) const {
+    return memory_ + (part - 1) * (whole_.rows + 1) * whole_.columns;
+  }
 
   int64_t Panels() const { return (whole_.columns + Product::kPanel - 1) / Product::kPanel; }
 
@@ -100,7 +104,7 @@ void RunAll(std::vector<PartedProduct> products, Team& team) {
     for (; part >= product->parts(); ++product) part -= product->parts();
     product->Run(part);
   });
-  for (const auto& product : products) product.End();
+  for (const auto& product : products) product.End(team);
 }
 
 struct Sizes {

@@ -132,6 +132,18 @@ void Team::Each(int64_t parts, const std::function<void(int64_t)>& task) {
   parted->Wait();
 }
 
+void Team::AddUp(float* sum, int64_t numbers, int64_t parts,
+                 const std::function<const float*(int64_t)>& of_part) {
+  const int64_t shares = numbers < 1 << 16 ? 1 : threads_;
+  Each(shares, [&](int64_t share) {
+    const int64_t first = numbers * share / shares, last = numbers * (share + 1) / shares;
+    for (int64_t part = 1; part < parts; ++part) {
+      const float* more = of_part(part);
+      for (int64_t i = first; i < last; ++i) sum[i] += more[i];
+    }
+  });
+}
+
 Sharing Team::sharing() {
   return {this, [](void* team, int64_t parts, void (*task)(const void*, int64_t),
                    const void* data) {

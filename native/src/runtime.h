@@ -56,6 +56,10 @@ class Team {
   // that may not come.
   void Each(int64_t parts, const std::function<void(int64_t)>& task);
 
+  // Adds to `sum` the numbers of all parts but the first, in their order.
+  void AddUp(float* sum, int64_t numbers, int64_t parts,
+             const std::function<const float*(int64_t)>& of_part);
+
   Sharing sharing();
 
  private:

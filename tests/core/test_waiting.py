@@ -2,9 +2,12 @@
 
 import itertools
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from plait import layers
 from plait.core.waiting import wait_briefly
 
 
@@ -28,3 +31,11 @@ def test_results_are_asked_until_they_are_there_or_take_too_long(needed, times):
 def test_there_may_be_nothing_to_wait_for():
     wait_briefly([])
     wait_briefly([jnp.zeros(2)])
+
+
+def test_a_layer_is_called_on_a_constant_while_another_function_is_traced():
+    layer, x = layers.Dense(4), jnp.ones((2, 3))
+    y = layer(x)
+    np.testing.assert_allclose(jax.jit(lambda: layer(x))(), y, rtol=1e-6)
+    slope = jax.jit(jax.grad(lambda scale: jnp.sum(layer(x) * scale)))(2.0)
+    np.testing.assert_allclose(slope, jnp.sum(y), rtol=1e-6)

@@ -153,6 +153,15 @@ def test_what_is_not_finite_passes_through(value, place, keys):
     check_same(both, *values)
 
 
+def test_every_nan_passes_through():
+    query, key, value = arguments(4, 2, 8, 8, 8, 8)
+    bits = np.array(key).view("uint32")
+    bits[0, 3, 0, 2] = 0x7FC00001  # its lowest bits are not those of numpy.nan
+    found = jax.jit(native())(query, jnp.asarray(bits.view("float32")), value)
+    np.testing.assert_array_equal(np.isnan(found[0, :, 0]), True)
+    assert not np.isnan(found[1:]).any()
+
+
 def test_hidden_values_that_are_not_finite():
     query, key, value = arguments(2, 2, 4, 20, 3, 4)
     mask = jnp.ones((1, 1, 1, 20), bool).at[..., 3].set(False)

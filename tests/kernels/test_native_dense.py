@@ -134,3 +134,10 @@ def test_small_products_and_other_types_go_to_xla():
     assert not is_native(x.astype("bfloat16"), kernel.astype("bfloat16"))
     with kernels.using("xla"):
         assert not is_native(x, kernel)
+
+
+def test_elements_of_a_mapped_axis_are_computed_at_once():
+    x, kernel = normal(0, 5, 32, 40), normal(1, 40, 50)
+    mapped = jax.vmap(kernels.affine, (0, None))
+    assert "scan" not in str(jax.make_jaxpr(mapped)(x, kernel))
+    check_close(mapped(x, kernel), x @ kernel)

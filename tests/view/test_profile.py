@@ -89,3 +89,23 @@ def test_masks_dicts_and_models_of_ones_own():
     assert [part.name for part in parts] == ["embed", "gru", "out"]
     with pytest.raises(plait.NotCompiledError, match="cannot profile a training step"):
         Own().profile(inputs, np.ones((2, 1)))
+
+
+def test_layers_with_native_kernels_are_counted_as_without():
+    x = np.ones((64, 8, 8, 16), "float32")
+    model = plait.Sequential(
+        [
+            plait.Input((8, 8, 16)),
+            layers.Conv2D(32, 3, padding="same", name="conv"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(128, name="dense"),
+        ]
+    )
+    parts = {part.name: part for part in model.profile(x).parts}
+    assert parts["conv"].flops == 64 * 8 * 8 * 32 * (2 * 9 * 16 + 1)
+    assert parts["dense"].flops == 64 * 128 * (2 * 32 + 1)
+    assert parts["dense"].bytes >= 4 * (64 * 32 + 32 * 128 + 64 * 128)
+    with plait.kernels.using("xla"):
+        assert {part.name: part.flops for part in model.profile(x).parts} == {
+            name: part.flops for name, part in parts.items()
+        }

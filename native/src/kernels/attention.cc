@@ -7,7 +7,6 @@ namespace {
 
 constexpr float kHidden = -1e9f;  // the score of what is not seen
 
-int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Copies rows, scaled, to where they are `width` apart, with 0 behind each and in those up to `high`.
 void Pack(const float* from, int64_t from_row, int64_t rows, int64_t count, float scale, float* to,
@@ -64,7 +63,7 @@ inline void Tiles(int64_t rows, int64_t column, const Factors& of, First first, 
 
 // The same in all columns up to `width`, padded to whole vectors; rows are in whole blocks.
 template <typename First, typename Body>
-inline void Product(int64_t rows, int64_t width, const Factors& of, First first, Body body) {
+inline void Multiply(int64_t rows, int64_t width, const Factors& of, First first, Body body) {
   int64_t column = 0;
   for (; width - column > 3 * kWidth; column += 4 * kWidth)
     Tiles<4>(rows, column, of, first, body);
@@ -79,9 +78,6 @@ const auto kFromZero = [](int64_t, int64_t) { return Floats{}; };
 
 Floats Larger(Floats a, Floats b) { return a > b ? a : b; }
 
-float Sum(Floats x) {
-  return Fold(x, [](Floats a, Floats b) { return a + b; });
-}
 
 Ints Seen(const uint8_t* mask, int64_t count) {
   typedef int8_t Bytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
@@ -107,7 +103,7 @@ void RunAttention(const AttentionForward& call) {
   for (int64_t begin = 0; begin < is.queries; begin += is.kBlock) {
     const int64_t count = Least(is.kBlock, is.queries - begin);
     Pack(is.q + begin * is.q_row, is.q_row, count, is.channels, is.scale, q, channels, is.kBlock);
-    Product(is.kBlock, is.keys, {q, channels, 1, k_columns, row, is.channels}, kFromZero,
+    Multiply(is.kBlock, is.keys, {q, channels, 1, k_columns, row, is.channels}, kFromZero,
             [&](int64_t i, int64_t j, Floats scores) { Store(weights + i * row + j, scores); });
     for (int64_t i = 0; i < count; ++i) {
       float* scores = weights + i * row;
@@ -135,7 +131,7 @@ void RunAttention(const AttentionForward& call) {
         call.moments[(begin + i) * 2 + 1] = sum;
       }
     }
-    Product(is.kBlock, is.values, {weights, row, 1, v, values, is.keys}, kFromZero,
+    Multiply(is.kBlock, is.values, {weights, row, 1, v, values, is.keys}, kFromZero,
             [&](int64_t i, int64_t j, Floats sum) {
               if (i < count)
                 Store(call.output + (begin + i) * is.o_row + j, sum * share[i], is.values - j);
@@ -181,25 +177,25 @@ void RunAttentionBackward(const AttentionBackward& call) {
       maximum[i] = call.moments[(begin + i) * 2];
       share[i] = 1 / call.moments[(begin + i) * 2 + 1];
     }
-    Product(is.kBlock, is.keys, {q, channels, 1, k_columns, row, is.channels}, kFromZero,
+    Multiply(is.kBlock, is.keys, {q, channels, 1, k_columns, row, is.channels}, kFromZero,
             [&](int64_t i, int64_t j, Floats scores) {
               if (is.mask && i < count) scores = seen(i, j) ? scores : All(kHidden);
               Store(weights + i * row + j, ExpOfNegative(scores - maximum[i]) * share[i]);
             });
-    Product(is.kBlock, is.keys, {by_output, values, 1, v_columns, row, is.values}, kFromZero,
+    Multiply(is.kBlock, is.keys, {by_output, values, 1, v_columns, row, is.values}, kFromZero,
             [&](int64_t i, int64_t j, Floats by_weights) {
               Floats by_score = Load(weights + i * row + j) * (by_weights - mean[i]);
               if (is.mask && i < count) by_score = seen(i, j) ? by_score : Floats{};
               Store(by_scores + i * row + j, by_score);
             });
     auto add = [&](float* to, int64_t width, const float* from, const float* with) {
-      Product(high, width, {from, 1, row, with, width, count},
+      Multiply(high, width, {from, 1, row, with, width, count},
               [&](int64_t i, int64_t j) { return Load(to + i * width + j); },
               [&](int64_t i, int64_t j, Floats sum) { Store(to + i * width + j, sum); });
     };
     add(by_v, values, weights, by_output);
     add(by_k, channels, by_scores, q);
-    Product(is.kBlock, is.channels, {by_scores, row, 1, k, channels, is.keys}, kFromZero,
+    Multiply(is.kBlock, is.channels, {by_scores, row, 1, k, channels, is.keys}, kFromZero,
             [&](int64_t i, int64_t j, Floats sum) {
               if (i < count)
                 Store(call.by_q + (begin + i) * is.q_row + j, sum * is.scale, is.channels - j);

@@ -11,7 +11,6 @@ constexpr int64_t kMost = 4096;   // columns at once
 constexpr int64_t kSlab = 1024;   // of many channels
 constexpr int64_t kBlock = 128;   // rows that floats sum up
 
-int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Some columns of all rows: `repeats` rows of few channels side by side, or a part of many channels.
 struct Columns {

@@ -9,7 +9,6 @@ namespace {
 constexpr int64_t kPanel = kColumns * kWidth;
 static_assert(kPanel <= Product::kPanel);
 
-int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t Quotient(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Packs `inner` rows of a panel of b, of which `columns` are there.

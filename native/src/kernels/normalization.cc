@@ -5,9 +5,6 @@
 namespace plait::PLAIT_LEVEL {
 namespace {
 
-float Sum(Floats x) {
-  return Fold(x, [](Floats a, Floats b) { return a + b; });
-}
 
 // Lanes that are there are those before `count`.
 Floats Only(int64_t count, Floats x) {

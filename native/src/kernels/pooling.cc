@@ -7,7 +7,6 @@
 namespace plait::PLAIT_LEVEL {
 namespace {
 
-int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t Most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // What is read along one axis for one position that is written: positions from `first`, and the

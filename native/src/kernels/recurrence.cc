@@ -9,7 +9,6 @@ namespace {
 
 constexpr int64_t kPanel = kColumns * kWidth;
 
-int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The gate of XLA's kernels whose weights stand in a column; -1: they are 0.
 int FromX(const Recurrence& r, int column) { return r.gru && column == 3 ? -1 : column; }

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "levels.h"
+#include "sharing.h"
 
 namespace plait::PLAIT_LEVEL {
 
@@ -32,6 +33,8 @@ constexpr Ints kLanes = {PLAIT_LANES};
 
 // The same at any address, also that of an array of floats.
 typedef float Unaligned __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
+
+PLAIT_INLINE int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 inline Floats Load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 inline void Store(float* to, Floats values) { *reinterpret_cast<Unaligned*>(to) = values; }
@@ -103,11 +106,11 @@ inline Floats Exp(Floats x) {
   return (e.rest + 1.0f) * PowerOfTwo(half) * PowerOfTwo(e.n - half);
 }
 
-// e^x of what is not positive, in fewer steps; 0 below -87.
+// e^x of what is not positive, in fewer steps; 0 below -87, and anything where x is positive.
 inline Floats ExpOfNegative(Floats x) {
   const Exponential e = Split(x);
   const Ints bits = reinterpret_cast<Ints>(e.rest + 1.0f) + (e.n << 23);
-  return x < -87.0f ? Floats{} : reinterpret_cast<Floats>(bits);
+  return x < -87.0f ? Floats{} : x == x ? reinterpret_cast<Floats>(bits) : x;
 }
 
 inline Floats Sigmoid(Floats x) {
@@ -130,6 +133,10 @@ inline float Fold(Floats x, Join join) {
     return x[0];
   else
     return Fold<step / 2>(join(x, __builtin_shuffle(x, kLanes ^ step)), join);
+}
+
+inline float Sum(Floats x) {
+  return Fold(x, [](Floats a, Floats b) { return a + b; });
 }
 
 // Rows become columns: squares of `step` lanes change places, then those twice as large.

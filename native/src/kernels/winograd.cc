@@ -14,9 +14,8 @@ constexpr int kTiles = kWinogradTiles;
 constexpr int kRows = kWidth == 16 ? 12 : 6;  // of two vectors
 static_assert(kTiles % (2 * kRows) == 0);
 
-constexpr int64_t kBlock = kTiles * kWidth;  // floats of a block
+constexpr int64_t kVectors = kTiles * kWidth;  // floats of a block
 
-int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // A run of tiles side by side in one image, and which place they have among the tiles at once.
 struct Run {
@@ -38,7 +37,7 @@ inline void ForRuns(const WinogradShape& s, int64_t first, int64_t count, Body b
 
 // Calls body(first, count) for all tiles, some at once.
 template <typename Body>
-inline void ForTiles(const WinogradShape& s, Body body) {
+inline void ForSomeTiles(const WinogradShape& s, Body body) {
   const int64_t total = s.batch * ((s.out_height + 1) / 2) * ((s.out_width + 1) / 2);
   for (int64_t first = 0; first < total; first += kTiles)
     body(first, Least(kTiles, total - first));
@@ -155,7 +154,7 @@ template <int rows, int columns>
 inline void Multiply(const float* tiles, int64_t channels, const float* kernel, float* result) {
   Floats sums[rows][columns] = {};
   const int64_t step = channels * kWidth;
-  for (int64_t c = 0; c < channels; c += kWidth, tiles += kBlock)
+  for (int64_t c = 0; c < channels; c += kWidth, tiles += kVectors)
 #pragma GCC unroll 4
     for (int lane = 0; lane < kWidth; ++lane, kernel += kWidth) {
       Floats factors[columns];
@@ -171,12 +170,12 @@ inline void Multiply(const float* tiles, int64_t channels, const float* kernel, 
 #pragma GCC unroll 24
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 2
-    for (int j = 0; j < columns; ++j) Store(result + j * kBlock + i * kWidth, sums[i][j]);
+    for (int j = 0; j < columns; ++j) Store(result + j * kVectors + i * kWidth, sums[i][j]);
 }
 
 // Adds one plane's product over some tiles: (rows, tiles) by (tiles, columns * kWidth).
 template <int rows, int columns>
-inline void AddProduct(const float* input, const float* output, int64_t tiles, float* result,
+inline void AddOverTiles(const float* input, const float* output, int64_t tiles, float* result,
                        int64_t step) {
   Floats sums[rows][columns];
 #pragma GCC unroll 16
@@ -187,7 +186,7 @@ inline void AddProduct(const float* input, const float* output, int64_t tiles, f
   for (int64_t tile = 0; tile < tiles; ++tile, input += kWidth, output += kWidth) {
     Floats factors[columns];
 #pragma GCC unroll 2
-    for (int j = 0; j < columns; ++j) factors[j] = Load(output + j * kBlock);
+    for (int j = 0; j < columns; ++j) factors[j] = Load(output + j * kVectors);
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
       const Floats channel = All(input[i]);
@@ -249,7 +248,7 @@ void RunWinogradForward(const WinogradForward& call) {
   const int64_t of_input = WinogradPlane(s.channels), of_output = WinogradPlane(s.filters);
   float *input = call.scratch, *output = input + kPlaces * of_input;
   Floats check{};
-  ForTiles(s, [&](int64_t first, int64_t count) {
+  ForSomeTiles(s, [&](int64_t first, int64_t count) {
     ForRuns(s, first, count, [&](const Run& run) { SpreadInput(s, call.x, run, input); });
     for (int64_t place = 0; place < kPlaces; ++place) {
       const float* tiles = input + place * of_input;
@@ -280,7 +279,7 @@ void RunWinogradGradient(const WinogradGradient& call) {
   float *input = call.scratch, *output = input + kPlaces * of_input,
         *sums = output + kPlaces * of_output;
   for (int64_t i = 0; i < kPlaces * plane; ++i) sums[i] = 0;
-  ForTiles(s, [&](int64_t first, int64_t count) {
+  ForSomeTiles(s, [&](int64_t first, int64_t count) {
     ForRuns(s, first, count, [&](const Run& run) {
       SpreadInput(s, call.x, run, input);
       SpreadOutput(s, call.by_y, run, output);
@@ -291,13 +290,13 @@ void RunWinogradGradient(const WinogradGradient& call) {
       if (s.filters % (2 * kWidth) == 0) {
         for (int64_t k = 0; k < s.filters; k += 2 * kWidth)
           for (int64_t c = 0; c < s.channels; c += kWidth / 2)
-            AddProduct<kWidth / 2, 2>(channels + c / kWidth * kBlock + c % kWidth,
+            AddOverTiles<kWidth / 2, 2>(channels + c / kWidth * kVectors + c % kWidth,
                                       filters + k * kTiles, count,
                                       result + k * s.channels + c * kWidth, s.channels * kWidth);
       } else {
         for (int64_t k = 0; k < s.filters; k += kWidth)
           for (int64_t c = 0; c < s.channels; c += kWidth)
-            AddProduct<kWidth, 1>(channels + c * kTiles, filters + k * kTiles, count,
+            AddOverTiles<kWidth, 1>(channels + c * kTiles, filters + k * kTiles, count,
                                   result + k * s.channels + c * kWidth, 0);
       }
     }

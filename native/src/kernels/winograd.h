@@ -36,7 +36,7 @@ PLAIT_INLINE constexpr int64_t WinogradScratch(const WinogradShape& s, bool grad
 struct WinogradKernel {
   int64_t channels, filters;
   const float* kernel;
-  bool turned;  // by half a turn, with channels and filters changed about, as gradients by inputs want it
+  bool turned;  // by half a turn, channels and filters changed about, as gradients by inputs want
   float* spread;
 };
 

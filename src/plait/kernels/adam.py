@@ -47,8 +47,7 @@ def adam(
         Lists; None where there is no native kernel for that.
     """
     arrays = [*gradients, *variables, *momenta, *velocities]
-    # Of arrays on several devices XLA would gather all for a native kernel.
-    if jax.device_count() > 1 or not is_native("Adam", *arrays):
+    if not is_native("Adam", *arrays):
         return None
     rate = jnp.asarray(alpha, jnp.float32)
     numbers = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon}

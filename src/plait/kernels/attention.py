@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,6 @@ import numpy as np
 
 from plait.kernels.operation import Operation, Shapes
 from plait.kernels.table import is_native
-
-
-class Kind(NamedTuple):
-    """What is computed: with what queries are multiplied."""
-
-    scale: float
-
 
 QUERY, KEY, VALUE, MASK = range(4)
 
@@ -44,19 +37,14 @@ def attention(
     Returns:
         (batch, queries, heads, value channels).
     """
-    kind = Kind(1.0 / math.sqrt(query.shape[-1]))
+    scale = 1.0 / math.sqrt(query.shape[-1])
     if mask is None:
         mask = jnp.zeros((0, 0, 0, 0), bool)
-    # Of arrays on several devices XLA would gather all for a native kernel.
-    if (
-        jax.device_count() == 1
-        and is_native("attention", query, key, value)
-        and pays(query.shape, key.shape)
-    ):
+    if is_native("attention", query, key, value) and pays(query.shape, key.shape):
         if mask.size:
             mask = jnp.broadcast_to(mask, (*mask.shape[:3], key.shape[1]))
-        return _attention(kind, query, key, value, mask)[0]
-    return _on_xla(kind, query, key, value, mask)[0]
+        return _attention(scale, query, key, value, mask)[0]
+    return _on_xla(scale, query, key, value, mask)[0]
 
 
 def attention_weights(query: jax.Array, key: jax.Array, mask: jax.Array | None) -> jax.Array:
@@ -89,12 +77,12 @@ def _weights(scale: float, query: jax.Array, key: jax.Array, mask: Any) -> jax.A
     return jax.nn.softmax(scores).astype(query.dtype)
 
 
-def _on_xla(kind: Kind, query: Any, key: Any, value: Any, mask: Any) -> tuple[jax.Array]:
-    weights = _weights(kind.scale, query, key, mask if mask.size else None)
+def _on_xla(scale: float, query: Any, key: Any, value: Any, mask: Any) -> tuple[jax.Array]:
+    weights = _weights(scale, query, key, mask if mask.size else None)
     return (weighted(weights, value),)
 
 
-def _shapes(kind: Kind, operands: Sequence[Any], caches: bool) -> Shapes:
+def _shapes(scale: float, operands: Sequence[Any], caches: bool) -> Shapes:
     batch, queries, heads, _ = operands[QUERY].shape
     return [
         (batch, queries, heads, operands[VALUE].shape[-1]),
@@ -109,7 +97,7 @@ _attention = Operation(
     reference=_on_xla,
     shapes=_shapes,
     handlers=("plait_onednn_attention", "plait_onednn_attention_backward"),
-    attributes=lambda kind: {"scale": np.float32(kind.scale)},
+    attributes=lambda scale: {"scale": np.float32(scale)},
     kept=(0, 1),
     fixed=frozenset({MASK}),
 )

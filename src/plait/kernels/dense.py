@@ -37,6 +37,7 @@ _dense = Operation(
     attributes=lambda _: {},
     kept=(),
     skipped=frozenset({X}),
+    maps_on_xla=True,
 )
 
 
@@ -49,10 +50,7 @@ def dense(x: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Array 
         bias: (units,).
     """
     operands = [x, kernel] if bias is None else [x, kernel, bias]
-    # Of arrays on several devices XLA would gather all for a native kernel.
-    if jax.device_count() > 1 or not is_native("dense", *operands):
-        return None
-    if not pays(x.shape[0], min(kernel.shape)):
+    if not is_native("dense", *operands) or not pays(x.shape[0], min(kernel.shape)):
         return None
     nothing = jnp.zeros((0,), x.dtype)
     return _dense(None, x, kernel, nothing if bias is None else bias)[0]

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.interpreters import ad, mlir
 
 from plait.kernels.native import native
-from plait.kernels.primitive import Arrays, Primitive, primitive
+from plait.kernels.primitive import Arrays, Primitive, all_at_once, primitive
 
 Shapes = list[tuple[int, ...]]
 
@@ -47,6 +47,8 @@ class Operation:
         skipped: the places of operands whose gradients are not computed where nobody asks.
         has_gradient: ``(kind, wanted, given)`` -> whether the native gradient gives those by the
             operands at `wanted` from gradients by the results at `given`.
+        maps_on_xla: whether XLA computes all elements of a mapped axis at once, which is faster
+            than one after another where each is small.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Operation:
     fixed: frozenset[int] = frozenset()
     skipped: frozenset[int] = frozenset()
     has_gradient: Callable[[Any, Sequence[int], Sequence[int]], bool] = lambda *_: True
+    maps_on_xla: bool = False
     function: Primitive = field(init=False)
     derivative: Primitive = field(init=False)
     gradient: Primitive = field(init=False)
@@ -70,7 +73,14 @@ class Operation:
             ("derivative", "_jvp", self._shaped_derivative, self._reference_derivative),
             ("gradient", "_vjp", self._shaped_gradient, self._reference_gradient),
         ):
-            made = primitive(self.name + suffix, shaped=abstract, reference=computed, several=True)
+            batched = all_at_once(computed) if self.maps_on_xla else None
+            made = primitive(
+                self.name + suffix,
+                shaped=abstract,
+                reference=computed,
+                batched=batched,
+                several=True,
+            )
             object.__setattr__(self, part, made)
         ad.primitive_jvps[self.function] = self._differentiate
         for linear, computed in (

@@ -33,8 +33,7 @@ def primitive(
         name: of the primitive.
         shaped: its rule of shapes and dtypes.
         reference: what computes the same with XLA.
-        batched: its rule of mapped axes; default, of one with several results: elements are
-            computed one after another.
+        batched: its rule of mapped axes; default, of one with several results: `one_by_one`.
         several: whether it has a list of results, not one.
     """
     made = Primitive(name)
@@ -42,11 +41,11 @@ def primitive(
     made.def_impl(lambda *a, **k: jax.jit(lambda *a: made.bind(*a, **k))(*a))
     made.def_abstract_eval(shaped)
     mlir.register_lowering(made, mlir.lower_fun(reference, multiple_results=several))
-    batching.primitive_batchers[made] = batched or _one_by_one(made)
+    batching.primitive_batchers[made] = batched or one_by_one(made)
     return made
 
 
-def _one_by_one(primitive: Primitive) -> Callable[..., Any]:
+def one_by_one(primitive: Primitive) -> Rule:
     """Return the rule of a mapped axis that computes one element after another."""
 
     def rule(arrays: Arrays, axes: Arrays, **parameters: Any) -> Any:
@@ -67,6 +66,17 @@ def _one_by_one(primitive: Primitive) -> Callable[..., Any]:
             )
 
         results = lax.map(one, mapped)
+        return results, [0] * len(results)
+
+    return rule
+
+
+def all_at_once(reference: Rule) -> Rule:
+    """Return the rule of a mapped axis that computes all elements with XLA."""
+
+    def rule(arrays: Arrays, axes: Arrays, **parameters: Any) -> Any:
+        places = tuple(None if axis is batching.not_mapped else axis for axis in axes)
+        results = jax.vmap(lambda *a: list(reference(*a, **parameters)), places)(*arrays)
         return results, [0] * len(results)
 
     return rule

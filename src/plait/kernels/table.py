@@ -22,13 +22,18 @@ VARIABLE = "PLAIT_KERNELS"
 
 
 class Row(NamedTuple):
-    """An operation that has a native kernel, and where that is used."""
+    """An operation that has a native kernel, and where that is used.
+
+    With `one_device` it is not used where there are more: of arrays on several, XLA would gather
+    all for it.
+    """
 
     operation: str
     platform: str
     dtype: str
     conditions: str
     implementation: str
+    one_device: bool = False
 
 
 TABLE = (
@@ -76,8 +81,10 @@ TABLE = (
         "dense",
         "cpu",
         "float32",
-        "on one device, 32 or more features and units, 16 or more rows",
+        "on one device, 16 or more rows; 32 or more features and units, 8 where there are at most "
+        "64 rows",
         "plait-onednn",
+        one_device=True,
     ),
     Row(
         "Adam",
@@ -85,6 +92,7 @@ TABLE = (
         "float32",
         "Adam and AdamW without amsgrad, on one device, none of the variables empty",
         "plait-onednn",
+        one_device=True,
     ),
     Row(
         "layer normalization",
@@ -92,6 +100,7 @@ TABLE = (
         "float32",
         "over the last axis, of at least 16 features, on one device",
         "plait-onednn",
+        one_device=True,
     ),
     Row(
         "attention",
@@ -100,6 +109,7 @@ TABLE = (
         "MultiHeadAttention over one axis, also masked, without dropout in training and weights "
         "returned, on one device; at least 4 heads in the batch, 4 queries and 4 keys",
         "plait-onednn",
+        one_device=True,
     ),
     Row("GRU", "cpu", "float32", "as for LSTM, and reset_after", "plait-onednn"),
 )
@@ -117,6 +127,7 @@ def is_native(operation: str, *arrays: Any) -> bool:
         chosen() == "auto"
         and all(_is_plain(array, row.dtype) for array in arrays)
         and jax.default_backend() == row.platform
+        and (not row.one_device or jax.device_count() == 1)
         and not jax.sharding.get_abstract_mesh().manual_axes
         and native().library is not None
     )

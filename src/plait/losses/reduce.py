@@ -64,7 +64,9 @@ def reduce_weighted(
         return total
     if reduction == "mean_with_sample_weight" and weights is not None:
         return divide_no_nan(total, jnp.sum(weights))
-    return total / max(values.size, 1)
+    if isinstance(values.size, int):
+        return total / max(values.size, 1)
+    return divide_no_nan(total, jnp.asarray(values.size, total.dtype))
 
 
 def masked_weights(

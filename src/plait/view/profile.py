@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from plait import kernels
 from plait.core import random
 from plait.core.calling import run_call
 from plait.core.layer import Layer
@@ -51,7 +52,8 @@ class Part:
         backward: seconds that the gradients take on top of that; None if not asked for.
         flops: floating-point operations forward.
         exact: False if some operations could not be counted, as those of native kernels.
-        bytes: what is read and written forward, as XLA counts.
+        bytes: what is read and written forward, as XLA counts; where a native kernel computes, what
+            goes in and comes out.
         memory: bytes of results and of what is kept meanwhile.
     """
 
@@ -348,9 +350,9 @@ _ARRAY = object()
 
 def _measured(call: _Call, trains: bool) -> Part:
     pure, values, arrays = _pure(call)
-    traced = jax.jit(pure).trace(values, arrays)
-    flops, exact = count_flops(traced.jaxpr)
-    compiled = traced.lower().compile()
+    with kernels.using("xla"):  # whose operations are the ones that are counted
+        flops, exact = count_flops(jax.jit(pure).trace(values, arrays).jaxpr)
+    compiled = jax.jit(pure).lower(values, arrays).compile()
     outputs, _ = compiled(values, arrays)
     forward = _seconds(lambda: compiled(values, arrays))
     memory = compiled.memory_analysis()
@@ -363,9 +365,15 @@ def _measured(call: _Call, trains: bool) -> Part:
         max(_with_gradients(pure, values, arrays) - forward, 0.0) if trains else None,
         flops,
         exact,
-        int(_analysis(compiled).get("bytes accessed", 0)),
+        _moved(compiled, (values, arrays, outputs)),
         int(memory.output_size_in_bytes + memory.temp_size_in_bytes) if memory else 0,
     )
+
+
+def _moved(compiled: Any, around: Any) -> int:
+    """Return the bytes read and written; XLA does not know those of native kernels."""
+    counted = int(_analysis(compiled).get("bytes accessed", 0))
+    return counted if counted >= 0 else sum(leaf.nbytes for leaf in jax.tree.leaves(around))
 
 
 def _analysis(compiled: Any) -> dict[str, float]:

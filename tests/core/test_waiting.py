@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plait import layers
-from plait.core.waiting import wait_briefly
+from plait.core import waiting
 
 
 class Result:
@@ -22,15 +22,23 @@ class Result:
 
 
 @pytest.mark.parametrize(("needed", "times"), [(1, 1), (7, 7), (10**9, 50)])
-def test_results_are_asked_until_they_are_there_or_take_too_long(needed, times):
+def test_results_are_asked_until_they_are_there_or_often_enough(monkeypatch, needed, times):
+    monkeypatch.setattr(waiting, "_SECONDS", 1000)
     result = Result(needed)
-    wait_briefly([result])
+    waiting.wait_briefly([result])
     assert next(result.asked) == times + 1
 
 
+def test_results_are_asked_until_it_takes_too_long(monkeypatch):
+    monkeypatch.setattr(waiting, "_SECONDS", -1)
+    result = Result(10**9)
+    waiting.wait_briefly([result])
+    assert next(result.asked) == 2
+
+
 def test_there_may_be_nothing_to_wait_for():
-    wait_briefly([])
-    wait_briefly([jnp.zeros(2)])
+    waiting.wait_briefly([])
+    waiting.wait_briefly([jnp.zeros(2)])
 
 
 def test_a_layer_is_called_on_a_constant_while_another_function_is_traced():

@@ -27,6 +27,7 @@ constexpr int kWidth = 4;
 // `condition ? a : b` chooses lane by lane.
 typedef float Floats __attribute__((vector_size(4 * kWidth)));
 typedef int32_t Ints __attribute__((vector_size(4 * kWidth)));
+typedef uint32_t Bits __attribute__((vector_size(4 * kWidth)));  // Ints that may overflow
 
 constexpr Ints kLanes = {PLAIT_LANES};
 #undef PLAIT_LANES
@@ -97,7 +98,7 @@ inline Exponential Split(Floats x) {
   p = p * r + 0x1.555674p-5f;
   p = p * r + 0x1.5554bp-3f;
   p = p * r + 0x1.fffffep-2f;
-  return {p * (r * r) + r, reinterpret_cast<Ints>(shifted) - 0x4B400000};
+  return {p * (r * r) + r, reinterpret_cast<Ints>(reinterpret_cast<Bits>(shifted) - 0x4B400000)};
 }
 
 inline Floats Exp(Floats x) {
@@ -109,7 +110,7 @@ inline Floats Exp(Floats x) {
 // e^x of what is not positive, in fewer steps; 0 below -87, and anything where x is positive.
 inline Floats ExpOfNegative(Floats x) {
   const Exponential e = Split(x);
-  const Ints bits = reinterpret_cast<Ints>(e.rest + 1.0f) + (e.n << 23);
+  const Bits bits = reinterpret_cast<Bits>(e.rest + 1.0f) + (reinterpret_cast<Bits>(e.n) << 23);
   return x < -87.0f ? Floats{} : x == x ? reinterpret_cast<Floats>(bits) : x;
 }
 

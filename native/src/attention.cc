@@ -85,8 +85,7 @@ ffi::Error Forward(ffi::ThreadPool pool, Array q, Array k, Array v, Flags mask, 
   return Guarded("attention", [&] {
     const Heads all = Read(q, k, v, mask, scale);
     float* to = Data(*output, all.Queries(all.first.values), "the output");
-    float* kept =
-        moments->element_count() != 0 ? Data(*moments, all.Moments(), "the moments") : nullptr;
+    float* kept = Optional(*moments, all.Moments(), "the moments");
     Team team(pool);
     team.Each(all.batch * all.heads, [&](int64_t part) {
       AttentionForward call{};

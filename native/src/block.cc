@@ -19,7 +19,7 @@ class Arena {
  public:
   void* Take(size_t bytes) {
     const size_t place = size_;
-    size_ += (bytes + 63) / 64 * 64;
+    size_ += Aligned(bytes);
     return memory_ ? memory_ + place : nullptr;
   }
   template <typename Number>

@@ -63,9 +63,12 @@ ffi::Error Backward(ffi::ThreadPool pool, Array x, Array scale, Array, Array mom
     all.by_x = Data(*by_x, sizes, "the gradient by the input");
     float* sums[] = {Optional(*by_scale, {features}, "the gradient by the scale"),
                      Optional(*by_shift, {features}, "the gradient by the shift")};
-    const int64_t parts = Parts(rows, features), of_part = 2 * features;
-    float* partial =
-        static_cast<float*>(Memory(Scratch::kOfCall, parts * of_part * sizeof(float)));
+    const int64_t parts = Parts(rows, features);
+    float* partial = static_cast<float*>(
+        Memory(Scratch::kOfCall, 2 * (parts - 1) * features * sizeof(float)));
+    auto own = [&](int which, int64_t part) {
+      return part == 0 ? sums[which] : partial + (2 * (part - 1) + which) * features;
+    };
     Team team(pool);
     team.Each(parts, [&](int64_t part) {
       NormalizationBackward call = all;
@@ -73,19 +76,15 @@ ffi::Error Backward(ffi::ThreadPool pool, Array x, Array scale, Array, Array mom
       call.rows = std::min(RowsOfPart(features), rows - first);
       call.x += first * features, call.by_y += first * features, call.by_x += first * features;
       call.moments += first * 2;
-      float* own = partial + part * of_part;
-      std::fill_n(own, of_part, 0.0f);
-      if (sums[0]) call.by_scale = own;
-      if (sums[1]) call.by_shift = own + features;
+      for (int which : {0, 1})
+        if (sums[which]) std::fill_n(own(which, part), features, 0.0f);
+      if (sums[0]) call.by_scale = own(0, part);
+      if (sums[1]) call.by_shift = own(1, part);
       RunNormalizationBackward(call);
     });
-    for (int64_t which : {0, 1}) {
-      if (!sums[which]) continue;
-      std::fill_n(sums[which], features, 0.0f);
-      for (int64_t part = 0; part < parts; ++part)
-        for (int64_t i = 0; i < features; ++i)
-          sums[which][i] += partial[part * of_part + which * features + i];
-    }
+    for (int which : {0, 1})
+      if (sums[which])
+        team.AddUp(sums[which], features, parts, [&](int64_t part) { return own(which, part); });
   });
 }
 

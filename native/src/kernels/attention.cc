@@ -7,7 +7,6 @@ namespace {
 
 constexpr float kHidden = -1e9f;  // the score of what is not seen
 
-
 // Copies rows, scaled, to where they are `width` apart, with 0 behind each and in those up to `high`.
 void Pack(const float* from, int64_t from_row, int64_t rows, int64_t count, float scale, float* to,
           int64_t width, int64_t high) {
@@ -16,20 +15,6 @@ void Pack(const float* from, int64_t from_row, int64_t rows, int64_t count, floa
       Floats x{};
       if (row < rows && i < count) x = Load(from + row * from_row + i, count - i) * scale;
       Store(to + row * width + i, x);
-    }
-}
-
-// Rows become columns of `to`, whose own rows are `width` apart.
-void PackColumns(const float* from, int64_t from_row, int64_t rows, int64_t count, float* to,
-                 int64_t width) {
-  for (int64_t row = 0; row < rows; row += kWidth)
-    for (int64_t i = 0; i < count; i += kWidth) {
-      Floats square[kWidth];
-      for (int64_t r = 0; r < kWidth; ++r)
-        square[r] = row + r < rows ? Load(from + (row + r) * from_row + i, count - i) : Floats{};
-      Transpose(square);
-      for (int64_t c = 0; c < Least(kWidth, count - i); ++c)
-        Store(to + (i + c) * width + row, square[c]);
     }
 }
 
@@ -78,7 +63,6 @@ const auto kFromZero = [](int64_t, int64_t) { return Floats{}; };
 
 Floats Larger(Floats a, Floats b) { return a > b ? a : b; }
 
-
 Ints Seen(const uint8_t* mask, int64_t count) {
   typedef int8_t Bytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
   if (count >= kWidth)
@@ -104,7 +88,7 @@ void RunAttention(const AttentionForward& call) {
     const int64_t count = Least(is.kBlock, is.queries - begin);
     Pack(is.q + begin * is.q_row, is.q_row, count, is.channels, is.scale, q, channels, is.kBlock);
     Multiply(is.kBlock, is.keys, {q, channels, 1, k_columns, row, is.channels}, kFromZero,
-            [&](int64_t i, int64_t j, Floats scores) { Store(weights + i * row + j, scores); });
+             [&](int64_t i, int64_t j, Floats scores) { Store(weights + i * row + j, scores); });
     for (int64_t i = 0; i < count; ++i) {
       float* scores = weights + i * row;
       Floats largest = All(-__builtin_inff());
@@ -132,10 +116,10 @@ void RunAttention(const AttentionForward& call) {
       }
     }
     Multiply(is.kBlock, is.values, {weights, row, 1, v, values, is.keys}, kFromZero,
-            [&](int64_t i, int64_t j, Floats sum) {
-              if (i < count)
-                Store(call.output + (begin + i) * is.o_row + j, sum * share[i], is.values - j);
-            });
+             [&](int64_t i, int64_t j, Floats sum) {
+               if (i < count)
+                 Store(call.output + (begin + i) * is.o_row + j, sum * share[i], is.values - j);
+             });
   }
 }
 
@@ -178,16 +162,16 @@ void RunAttentionBackward(const AttentionBackward& call) {
       share[i] = 1 / call.moments[(begin + i) * 2 + 1];
     }
     Multiply(is.kBlock, is.keys, {q, channels, 1, k_columns, row, is.channels}, kFromZero,
-            [&](int64_t i, int64_t j, Floats scores) {
-              if (is.mask && i < count) scores = seen(i, j) ? scores : All(kHidden);
-              Store(weights + i * row + j, ExpOfNegative(scores - maximum[i]) * share[i]);
-            });
+             [&](int64_t i, int64_t j, Floats scores) {
+               if (is.mask && i < count) scores = seen(i, j) ? scores : All(kHidden);
+               Store(weights + i * row + j, ExpOfNegative(scores - maximum[i]) * share[i]);
+             });
     Multiply(is.kBlock, is.keys, {by_output, values, 1, v_columns, row, is.values}, kFromZero,
-            [&](int64_t i, int64_t j, Floats by_weights) {
-              Floats by_score = Load(weights + i * row + j) * (by_weights - mean[i]);
-              if (is.mask && i < count) by_score = seen(i, j) ? by_score : Floats{};
-              Store(by_scores + i * row + j, by_score);
-            });
+             [&](int64_t i, int64_t j, Floats by_weights) {
+               Floats by_score = Load(weights + i * row + j) * (by_weights - mean[i]);
+               if (is.mask && i < count) by_score = seen(i, j) ? by_score : Floats{};
+               Store(by_scores + i * row + j, by_score);
+             });
     auto add = [&](float* to, int64_t width, const float* from, const float* with) {
       Multiply(high, width, {from, 1, row, with, width, count},
               [&](int64_t i, int64_t j) { return Load(to + i * width + j); },
@@ -196,10 +180,10 @@ void RunAttentionBackward(const AttentionBackward& call) {
     add(by_v, values, weights, by_output);
     add(by_k, channels, by_scores, q);
     Multiply(is.kBlock, is.channels, {by_scores, row, 1, k, channels, is.keys}, kFromZero,
-            [&](int64_t i, int64_t j, Floats sum) {
-              if (i < count)
-                Store(call.by_q + (begin + i) * is.q_row + j, sum * is.scale, is.channels - j);
-            });
+             [&](int64_t i, int64_t j, Floats sum) {
+               if (i < count)
+                 Store(call.by_q + (begin + i) * is.q_row + j, sum * is.scale, is.channels - j);
+             });
   }
   for (int64_t i = 0; i < is.keys; ++i) {
     for (int64_t j = 0; j < is.channels; j += kWidth)

@@ -16,19 +16,9 @@ void Pack(const Product& p, const float* b, int64_t inner, int64_t columns, floa
   if (p.b_column == 1) {
     for (int64_t k = 0; k < inner; ++k, b += p.b_row, to += kPanel)
       for (int64_t j = 0; j < kPanel; j += kWidth) Store(to + j, Load(b + j, columns - j));
-    return;
+  } else {
+    PackColumns(b, p.b_column, columns, inner, to, kPanel);
   }
-  for (int64_t j = 0; j < kPanel; j += kWidth)
-    for (int64_t k = 0; k < inner; k += kWidth) {
-      Floats block[kWidth];
-#pragma GCC unroll 16
-      for (int i = 0; i < kWidth; ++i)
-        block[i] = j + i < columns ? Load(b + (j + i) * p.b_column + k, inner - k) : Floats{};
-      Transpose(block);
-#pragma GCC unroll 16
-      for (int i = 0; i < kWidth; ++i)
-        if (k + i < inner) Store(to + (k + i) * kPanel + j, block[i]);
-    }
 }
 
 // A panel that is packed next. Hardware does not foresee its lines, and to wait for them takes a

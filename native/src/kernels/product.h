@@ -28,6 +28,22 @@ inline void AddProduct(Floats (&tile)[rows][columns], const float* a, int64_t a_
   }
 }
 
+// Packs columns as rows: `count` rows of `to`, `width` apart, each of whole vectors.
+inline void PackColumns(const float* from, int64_t from_row, int64_t rows, int64_t count, float* to,
+                        int64_t width) {
+  for (int64_t row = 0; row < rows; row += kWidth)
+    for (int64_t i = 0; i < count; i += kWidth) {
+      Floats square[kWidth];
+#pragma GCC unroll 16
+      for (int r = 0; r < kWidth; ++r)
+        square[r] = row + r < rows ? Load(from + (row + r) * from_row + i, count - i) : Floats{};
+      Transpose(square);
+#pragma GCC unroll 16
+      for (int c = 0; c < kWidth; ++c)
+        if (i + c < count) Store(to + (i + c) * width + row, square[c]);
+    }
+}
+
 template <int value>
 struct Count {
   static constexpr int kValue = value;
